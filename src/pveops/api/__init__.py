@@ -1,0 +1,1 @@
+"""The API layer: HTTP, authentication, PVE's envelope, errors, tasks. Nothing about guests."""
