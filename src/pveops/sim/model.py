@@ -1,0 +1,72 @@
+"""What exists in the simulated cluster: nodes, and what they share.
+
+The shared part is /etc/pve: it can be written only in a partition that has quorum
+(`Cluster.require_quorum`). What a node knows of the running state of others comes from their
+broadcasts and is as old as those (`broadcast`).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from pveops.sim.tasks import Task
+from pveops.sim.timeline import Timeline
+from pveops.sim.version import Version
+
+
+@dataclass(slots=True)
+class Node:
+    """One server. Its tasks, processes and local volumes die or stay with it."""
+
+    cluster: Cluster
+    name: str
+    address: str
+    node_id: int
+    version: Version
+    cpus: int = 8
+    memory_bytes: int = 64 << 30
+    boot_time: float = 0.0
+    is_online: bool = True
+    """Powered on and its daemons answer."""
+    partition: int = 0
+    """Nodes with the same number see each other."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    """By UPID, oldest first."""
+    last_pid: int = 1000
+
+    def next_pid(self) -> int:
+        """A process id that was not used yet."""
+        self.last_pid += self.cluster.random.randint(1, 7)
+        return self.last_pid
+
+
+@dataclass(slots=True)
+class Cluster:
+    """The whole model. Guarded by `timeline.lock`."""
+
+    timeline: Timeline
+    version: Version
+    name: str | None
+    """None: a standalone node that never joined a cluster."""
+    nodes: dict[str, Node] = field(default_factory=dict)
+    random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
+    journal: list[dict[str, Any]] = field(default_factory=list)
+    """Every request and its answer, oldest first, for tests and for the demo."""
+
+    def node(self, name: str) -> Node | None:
+        """The node of that name."""
+        return self.nodes.get(name)
+
+    def members_seen_by(self, node: Node) -> list[Node]:
+        """The online nodes of the same partition, `node` among them."""
+        return [
+            other
+            for other in self.nodes.values()
+            if other.is_online and other.partition == node.partition
+        ]
+
+    def has_quorum(self, node: Node) -> bool:
+        """Whether the partition of `node` holds more than half of all votes (one a node)."""
+        return 2 * len(self.members_seen_by(node)) > len(self.nodes)
