@@ -1,0 +1,108 @@
+"""What there is in the cluster, from one or two requests.
+
+`read_inventory` needs /cluster/resources alone; `read_cluster_view` adds /cluster/status,
+which knows quorum and live membership (and needs Sys.Audit on `/`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pveops.domain.guest import Guest, guest_of_row
+from pveops.domain.node import Node, node_of_row
+from pveops.domain.rows import Row, flag_of, int_of, rows_of, text_of
+from pveops.domain.storage import Storage, storage_of_row
+from pveops.errors import AccessError
+
+if TYPE_CHECKING:
+    from pveops.api.client import Client
+
+
+class Inventory(NamedTuple):
+    """Everything that the token may see in /cluster/resources, sorted by id."""
+
+    guests: tuple[Guest, ...]
+    nodes: tuple[Node, ...]
+    storages: tuple[Storage, ...]
+    pools: tuple[str, ...]
+
+    @property
+    def nodes_not_online(self) -> tuple[str, ...]:
+        """The nodes whose guests are in an unknown state."""
+        return tuple(node.name for node in self.nodes if not node.is_online)
+
+    def find_node(self, name: str) -> Node | None:
+        """The node of that name."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+
+class Membership(NamedTuple):
+    """The cluster as its membership service sees it now (/cluster/status)."""
+
+    cluster: str
+    """The cluster's name; empty for a standalone node."""
+    is_quorate: bool
+    version: int
+    """Of the cluster's configuration."""
+    addresses: dict[str, str]
+    """IP address by node, for fail-over."""
+    offline: tuple[str, ...]
+
+
+class ClusterView(NamedTuple):
+    """The inventory, and the membership if the token may see it."""
+
+    inventory: Inventory
+    membership: Membership | None
+    """None: the token lacks Sys.Audit on `/`, so quorum is not known."""
+
+
+def read_inventory(client: Client) -> Inventory:
+    """One request."""
+    return inventory_of(rows_of(client.get("/cluster/resources")))
+
+
+def inventory_of(rows: list[Row]) -> Inventory:
+    """Sort the rows of /cluster/resources by kind."""
+    by_type: dict[Any, list[Row]] = {}
+    for row in rows:
+        by_type.setdefault(row.get("type"), []).append(row)
+    nodes = sorted(node_of_row(row) for row in by_type.get("node", ()))
+    online = frozenset(node.name for node in nodes if node.is_online)
+    guests = [
+        guest_of_row(row, online) for kind in ("qemu", "lxc") for row in by_type.get(kind, ())
+    ]
+    guests.sort()
+    return Inventory(
+        guests=tuple(guests),
+        nodes=tuple(nodes),
+        storages=tuple(sorted(storage_of_row(row, online) for row in by_type.get("storage", ()))),
+        pools=tuple(sorted(text_of(row, "pool") for row in by_type.get("pool", ()))),
+    )
+
+
+def read_cluster_view(client: Client) -> ClusterView:
+    """Two requests; without the privilege for the second, the membership is None."""
+    return ClusterView(read_inventory(client), read_membership(client))
+
+
+def read_membership(client: Client) -> Membership | None:
+    """One request; None when the token may not see it."""
+    try:
+        data = client.get("/cluster/status")
+    except AccessError:
+        return None
+    return membership_of(rows_of(data))
+
+
+def membership_of(rows: list[Row]) -> Membership:
+    """The rows of /cluster/status. A standalone node has no row of type `cluster`."""
+    cluster = next((row for row in rows if row.get("type") == "cluster"), None)
+    nodes = [row for row in rows if row.get("type") == "node"]
+    return Membership(
+        cluster=text_of(cluster, "name") if cluster else "",
+        is_quorate=flag_of(cluster, "quorate") if cluster else True,
+        version=int_of(cluster, "version") if cluster else 0,
+        addresses={text_of(row, "name"): text_of(row, "ip") for row in nodes if row.get("ip")},
+        offline=tuple(sorted(text_of(row, "name") for row in nodes if not flag_of(row, "online"))),
+    )
