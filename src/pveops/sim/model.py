@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from pveops.sim.storage import Storages
 from pveops.sim.tasks import Task
 from pveops.sim.timeline import Timeline
 from pveops.sim.version import Version
@@ -51,6 +52,7 @@ class Cluster:
     name: str | None
     """None: a standalone node that never joined a cluster."""
     nodes: dict[str, Node] = field(default_factory=dict)
+    storages: Storages = field(default_factory=Storages)
     random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
     journal: list[dict[str, Any]] = field(default_factory=list)
     """Every request and its answer, oldest first, for tests and for the demo."""
