@@ -121,7 +121,7 @@ class GuestState(NamedTuple):
     is_ha_managed: bool
     hastate: str
     has_agent: bool
-    """VMs: the guest agent is switched on in the configuration; nobody asked whether it answers."""
+    """VMs: the guest agent is configured; nobody asked whether it answers."""
     is_template: bool
 
     @property

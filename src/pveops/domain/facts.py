@@ -1,0 +1,90 @@
+"""Everything that a decision about one guest is made from, read together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pveops.domain.guest import (
+    Guest,
+    GuestConfig,
+    GuestState,
+    PendingChange,
+    read_guest_config,
+    read_guest_state,
+    read_pending_changes,
+)
+
+if TYPE_CHECKING:
+    from pveops.api.client import Client
+
+
+class ActiveTask(NamedTuple):
+    """A task that is running now."""
+
+    upid: str
+    type: str
+    id: str
+    """Often a vmid; empty for a backup of several guests."""
+    user: str
+    starttime: int
+
+
+class GuestFacts(NamedTuple):
+    """One guest, as read at `read_at` (seconds since the epoch)."""
+
+    guest: Guest
+    state: GuestState
+    config: GuestConfig
+    tasks: tuple[ActiveTask, ...]
+    """Running on the guest's node and about the guest, as far as the token may see them."""
+    pending: tuple[PendingChange, ...] | None
+    """None: not read, because the operation does not depend on it."""
+    is_quorate: bool | None
+    """None: the token may not see it."""
+    read_at: int
+
+
+def read_guest_facts(
+    client: Client,
+    guest: Guest,
+    *,
+    is_quorate: bool | None,
+    with_pending: bool,
+    now: float,
+) -> GuestFacts:
+    """Three requests to the guest's node, four with the pending changes.
+
+    Raises NotFoundError when the guest left its node since it was listed.
+    """
+    return GuestFacts(
+        guest=guest,
+        state=read_guest_state(client, guest.ref),
+        config=read_guest_config(client, guest.ref),
+        tasks=read_active_tasks(client, guest),
+        pending=read_pending_changes(client, guest.ref) if with_pending else None,
+        is_quorate=is_quorate,
+        read_at=int(now),
+    )
+
+
+def read_active_tasks(client: Client, guest: Guest) -> tuple[ActiveTask, ...]:
+    """The running tasks about the guest. One request; without privilege, only the token's own."""
+    from pveops.api.port import api_path
+    from pveops.domain.rows import int_of, rows_of, text_of
+
+    rows = rows_of(
+        client.get(
+            api_path("nodes", guest.node, "tasks"), {"source": "active", "vmid": guest.vmid}
+        )
+    )
+    return tuple(
+        ActiveTask(
+            text_of(row, "upid"),
+            text_of(row, "type"),
+            text_of(row, "id"),
+            text_of(row, "user"),
+            int_of(row, "starttime"),
+        )
+        for row in rows
+        if not row.get("endtime") and text_of(row, "status", "RUNNING") == "RUNNING"
+    )

@@ -1,0 +1,238 @@
+"""Every operation, as a literal table.
+
+The command line, the MCP tools, the policy's vocabulary, the generated documents, the skill's
+command list and the report of privileges are all made from it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from pveops.errors import UsageError
+
+
+class Tier:
+    """How much consent an operation needs, before policy raises it."""
+
+    READ = 0
+    REVERSIBLE = 1
+    DISRUPTIVE = 2
+    IRREVERSIBLE = 3
+
+
+class Effect(StrEnum):
+    """What repeating a call would do."""
+
+    READ = "A"
+    """Changes nothing."""
+    REPEATABLE = "B"
+    """Safe to repeat after a fresh look."""
+    ONCE = "C"
+    """Never sent twice."""
+
+
+class Targets(StrEnum):
+    """What an operation is asked of."""
+
+    NONE = "none"
+    ONE = "one"
+    GUESTS = "guests"
+    """One guest by name, or many by a selector."""
+
+
+class Privilege(NamedTuple):
+    """A privilege on a path template of PVE's access tree."""
+
+    path: str
+    name: str
+
+
+class Param(NamedTuple):
+    """A parameter of an operation: `--force-after` is `force_after` in a request."""
+
+    name: str
+    type: str
+    """`int`, `str`, `bool`, `duration` (seconds, or `90s`, `5m`)."""
+    help: str
+    default: object = None
+    minimum: int | None = None
+    maximum: int | None = None
+    kinds: tuple[str, ...] = ("qemu", "lxc")
+
+
+class Operation(NamedTuple):
+    """One row of the catalogue."""
+
+    id: str
+    """`noun.verb`; the command is `pve noun verb`."""
+    summary: str
+    tier: int = Tier.READ
+    effect: Effect = Effect.READ
+    targets: Targets = Targets.NONE
+    privileges: tuple[Privilege, ...] = ()
+    params: tuple[Param, ...] = ()
+    kinds: tuple[str, ...] = ("qemu", "lxc")
+    example: str = ""
+    decides: str = ""
+    """For changes, where the decision is made: `module:function`, imported when needed."""
+    since: str = "7.4"
+
+    @property
+    def command(self) -> str:
+        """The words after `pve`."""
+        return self.id.replace(".", " ")
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it can change anything in the cluster."""
+        return self.effect is not Effect.READ
+
+
+_SEE_GUESTS = (Privilege("/vms/{vmid}", "VM.Audit"),)
+_SEE_NODES = (Privilege("/nodes/{node}", "Sys.Audit"),)
+_SEE_STORAGES = (Privilege("/storage/{storage}", "Datastore.Audit"),)
+_POWER = (Privilege("/vms/{vmid}", "VM.PowerMgmt"), Privilege("/vms/{vmid}", "VM.Audit"))
+_DECIDE_POWER = "pveops.operations.power:decide_power"
+
+_TIMEOUT = Param(
+    "timeout",
+    "duration",
+    "how long PVE waits for the guest before it gives up",
+    default=60,
+    minimum=1,
+    maximum=7200,
+)
+
+
+def _read(operation_id: str, summary: str, example: str = "", **rest: object) -> Operation:
+    return Operation(operation_id, summary, example=example, **rest)  # type: ignore[arg-type]
+
+
+def _power(
+    verb: str,
+    summary: str,
+    tier: int,
+    effect: Effect,
+    params: tuple[Param, ...] = (),
+    kinds: tuple[str, ...] = ("qemu", "lxc"),
+) -> Operation:
+    return Operation(
+        f"guest.{verb}",
+        summary,
+        tier,
+        effect,
+        Targets.GUESTS,
+        _POWER,
+        params,
+        kinds,
+        f"pve guest {verb} web01",
+        _DECIDE_POWER,
+    )
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    _read("status", "the cluster at a glance, and what is wrong with it", "pve status"),
+    _read("find", "guests, nodes, storages and pools by a piece of their name", "pve find web"),
+    _read(
+        "guest.list",
+        "guests with state and place, by selector",
+        "pve guest list --tag prod",
+        targets=Targets.GUESTS,
+        privileges=_SEE_GUESTS,
+    ),
+    _read(
+        "guest.show",
+        "one guest: state, configuration, pending changes, snapshots",
+        "pve guest show web01",
+        targets=Targets.ONE,
+        privileges=_SEE_GUESTS,
+    ),
+    _power("start", "start guests", Tier.REVERSIBLE, Effect.REPEATABLE),
+    _power(
+        "shutdown",
+        "shut guests down cleanly",
+        Tier.DISRUPTIVE,
+        Effect.ONCE,
+        (
+            _TIMEOUT,
+            Param("force_after", "bool", "cut the power when the timeout has passed", False),
+        ),
+    ),
+    _power("stop", "cut the power of guests at once", Tier.DISRUPTIVE, Effect.REPEATABLE),
+    _power(
+        "reboot",
+        "shut guests down cleanly and start them again, applying pending changes",
+        Tier.DISRUPTIVE,
+        Effect.ONCE,
+        (_TIMEOUT,),
+    ),
+    _power(
+        "reset",
+        "press the reset button of VMs",
+        Tier.DISRUPTIVE,
+        Effect.ONCE,
+        kinds=("qemu",),
+    ),
+    _power(
+        "suspend",
+        "pause guests in memory, or VMs to disk",
+        Tier.DISRUPTIVE,
+        Effect.ONCE,
+        (Param("to_disk", "bool", "write the memory to disk and power off", False, None, None),),
+    ),
+    _power("resume", "let paused or hibernated guests go on", Tier.REVERSIBLE, Effect.REPEATABLE),
+    _read("node.list", "nodes with load and state", "pve node list", privileges=_SEE_NODES),
+    _read(
+        "node.show",
+        "one node: load, versions, guests, storages",
+        "pve node show pve1",
+        targets=Targets.ONE,
+        privileges=_SEE_NODES,
+    ),
+    _read("storage.list", "storages with use", "pve storage list", privileges=_SEE_STORAGES),
+    _read(
+        "storage.show",
+        "one storage on every node",
+        "pve storage show local-lvm",
+        targets=Targets.ONE,
+        privileges=_SEE_STORAGES,
+    ),
+    _read("task.list", "running and recent tasks", "pve task list --failed"),
+    _read("task.show", "the state of one task", "pve task show UPID", targets=Targets.ONE),
+    _read("task.log", "the log of one task", "pve task log UPID", targets=Targets.ONE),
+    _read("task.wait", "wait for the end of a task", "pve task wait UPID", targets=Targets.ONE),
+    Operation(
+        "task.cancel",
+        "end a running task by force; what it left behind stays",
+        Tier.DISRUPTIVE,
+        Effect.ONCE,
+        Targets.ONE,
+        (Privilege("/nodes/{node}", "Sys.Modify"),),
+        example="pve task cancel UPID",
+        decides="pveops.operations.task:decide_cancel",
+    ),
+    _read("api.get", "read any path of the API", "pve api get /nodes/pve1/status"),
+    _read("api.ls", "what is below a path of the API", "pve api ls /nodes"),
+    _read("api.usage", "methods and parameters of a path", "pve api usage /nodes/{node}/qemu"),
+)
+"""In the order in which people meet them."""
+
+_BY_ID = {operation.id: operation for operation in OPERATIONS}
+
+
+def get_operation(operation_id: str) -> Operation:
+    """The row of that id. Raises UsageError with the nearest ids."""
+    operation = _BY_ID.get(operation_id)
+    if operation is None:
+        import difflib
+
+        near = difflib.get_close_matches(operation_id, _BY_ID, n=3)
+        hint = "did you mean " + ", ".join(near) + "?" if near else "see `pve --help`"
+        raise UsageError(f"there is no operation {operation_id!r}", hint=hint)
+    return operation
+
+
+def list_changes() -> tuple[Operation, ...]:
+    """The operations that can change the cluster."""
+    return tuple(operation for operation in OPERATIONS if operation.is_change)

@@ -1,0 +1,156 @@
+"""Plans: what exactly would be done, to whom, and why that is right, as one hashable value.
+
+A plan's id is a prefix of the SHA-256 of its canonical JSON, so a plan cannot be changed
+and keep its id, and consent to an id is consent to every byte of it. A plan holds no secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from pveops.errors import StoreError
+from pveops.operations.findings import Finding
+
+PLAN_FORMAT = 1
+_ID_LENGTH = 12
+
+Scalar = str | int | float | bool | None
+
+
+class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
+    """Send one request. The only step that can change anything."""
+
+    method: str
+    path: str
+    params: dict[str, Scalar] = {}
+    effect: str = "C"
+    task_types: tuple[str, ...] = ()
+    """What the task it starts may be called; empty for calls without a task."""
+
+
+class WaitTask(msgspec.Struct, frozen=True, tag="wait-task"):
+    """Wait for the task of the call before."""
+
+    timeout_s: float
+
+
+class WaitState(msgspec.Struct, frozen=True, tag="wait-state"):
+    """Read the target back until it is as wanted; this, and no task, makes it "done".
+
+    state: a name in `engine.verify`, such as `power.stopped`.
+    """
+
+    state: str
+    timeout_s: float
+
+
+class Note(msgspec.Struct, frozen=True, tag="note"):
+    """A remark for the reader of the plan."""
+
+    text: str
+
+
+Step = Call | WaitTask | WaitState | Note
+
+
+class Target(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whom an item is about, and what tells it from another in its place."""
+
+    kind: str
+    """`qemu`, `lxc`, or `task`."""
+    id: str
+    """The vmid, or the UPID."""
+    name: str
+    node: str
+    identity: str = ""
+    digest: str = ""
+    tags: tuple[str, ...] = ()
+    pool: str = ""
+
+    @property
+    def label(self) -> str:
+        """As people read it."""
+        noun = {"qemu": "VM", "lxc": "CT"}.get(self.kind)
+        if noun is None:
+            return f"{self.kind} {self.name} on {self.node}"
+        return f"{self.name or '(no name)'} ({noun} {self.id} on {self.node})"
+
+    @property
+    def lock_key(self) -> str:
+        """What two runs must not work on at the same time."""
+        return f"{self.kind}/{self.id}"
+
+
+class Item(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is done to one target."""
+
+    target: Target
+    headline: str
+    """The most important fact first: `RUNNING 41d`."""
+    guards: dict[str, Scalar]
+    """Facts that justify the steps, read again field by field before the first call."""
+    before: dict[str, Scalar]
+    """The state that the audit log keeps."""
+    steps: tuple[Step, ...]
+    losses: tuple[str, ...] = ()
+    """What is gone afterwards, in words; empty: nothing."""
+    undo: str = ""
+    """The command that takes it back; empty: nothing does."""
+
+
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The whole of what a person consents to."""
+
+    format: int
+    operation: str
+    profile: str
+    cluster: str
+    """Where it holds: the profile's endpoints and trust, as a short fingerprint."""
+    params: dict[str, Scalar]
+    items: tuple[Item, ...]
+    tier: int
+    """With all escalations."""
+    tier_reasons: tuple[str, ...]
+    actor: str
+    reason: str
+    created: int
+    """Seconds since the epoch."""
+    expires: int
+    nonce: str
+    findings: tuple[Finding, ...] = ()
+    skipped: tuple[str, ...] = ()
+    """Targets that are already so, by label."""
+
+
+def canonical_json(plan: Plan) -> bytes:
+    """The one byte sequence of a plan: sorted members, no spaces."""
+    return msgspec.json.encode(plan, order="sorted")
+
+
+def plan_hash(encoded: bytes) -> str:
+    """SHA-256 of the canonical JSON, in hex."""
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def plan_id(encoded: bytes) -> str:
+    """`pl_` and the first hex digits of the hash."""
+    return "pl_" + plan_hash(encoded)[:_ID_LENGTH]
+
+
+def decode_plan(encoded: bytes) -> Plan:
+    """A plan from its canonical JSON. Raises StoreError when it is none, or of another format."""
+    try:
+        plan = msgspec.json.decode(encoded, type=Plan)
+    except msgspec.DecodeError as error:
+        raise StoreError(f"a stored plan cannot be read: {error}") from error
+    if plan.format != PLAN_FORMAT or canonical_json(plan) != encoded:
+        raise StoreError("a stored plan was made by another version of pveops, or was changed")
+    return plan
+
+
+def plain(value: Any) -> Any:
+    """Structs as plain dictionaries and lists, for output."""
+    return msgspec.to_builtins(value)

@@ -1,0 +1,178 @@
+"""The power verbs: start, shutdown, stop, reboot, reset, suspend, resume.
+
+`decide_power` is pure: one verb, one guest's facts, in; what to do, out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pveops.domain.facts import GuestFacts
+from pveops.errors import UnsupportedError
+from pveops.operations.catalog import get_operation
+from pveops.operations.decision import Decision
+from pveops.operations.findings import blocks_among
+from pveops.operations.plan import Call, Item, Scalar, Target, WaitState, WaitTask
+from pveops.operations.power_checks import PAUSED_STATES, PowerCase, check_power
+from pveops.units import format_bytes, format_duration
+
+_GRACE_S = 30
+_HA_GRACE_S = 120
+"""The CRM works in rounds of 10 s, and the LRM after it (pve-ha-manager)."""
+_START_S = 300
+_HA_WANTS_RUNNING = frozenset({"started", "starting", "recovery", "migrate", "relocate", "fence"})
+
+
+class _Verb(NamedTuple):
+    qemu_tasks: tuple[str, ...]
+    lxc_tasks: tuple[str, ...]
+    ha_task: str
+    goal: str
+    undo: str
+
+
+_VERBS: dict[str, _Verb] = {
+    "start": _Verb(("qmstart", "qmresume"), ("vzstart",), "hastart", "power.running", "shutdown"),
+    "shutdown": _Verb(("qmshutdown",), ("vzshutdown",), "hastop", "power.stopped", "start"),
+    "stop": _Verb(("qmstop",), ("vzstop",), "hastop", "power.stopped", "start"),
+    "reboot": _Verb(("qmreboot",), ("vzreboot",), "", "power.restarted", ""),
+    "reset": _Verb(("qmreset",), (), "", "power.running", ""),
+    "suspend": _Verb(("qmpause", "qmsuspend"), ("vzsuspend",), "", "power.paused", "resume"),
+    "resume": _Verb(("qmresume", "qmstart"), ("vzresume",), "", "power.running", "suspend"),
+}
+
+
+def needs_pending(verb: str) -> bool:
+    """Whether the pending changes matter to the verb: it makes the guest start from scratch."""
+    return verb in {"reboot", "start"}
+
+
+def decide_power(operation_id: str, facts: GuestFacts, params: dict[str, Scalar]) -> Decision:
+    """What `guest.<verb>` comes to for one guest.
+
+    Raises UnsupportedError when guests of this kind have no such verb.
+    """
+    verb = operation_id.partition(".")[2]
+    guest = facts.guest
+    if guest.kind not in get_operation(operation_id).kinds:
+        raise UnsupportedError(
+            f"{guest.ref.label} is a container; only VMs can be {verb}",
+            hint=f"pve guest reboot {guest.vmid}",
+        )
+    target = _target(facts)
+    if _is_already_so(verb, facts, params):
+        return Decision(target, (), is_already_so=True, state=facts.state.power)
+    findings = check_power(PowerCase(verb, facts, params))
+    if blocks_among(findings):
+        return Decision(target, findings, state=facts.state.power)
+    return Decision(target, findings, _item(verb, facts, params, target), state=facts.state.power)
+
+
+def _target(facts: GuestFacts) -> Target:
+    guest = facts.guest
+    return Target(
+        kind=guest.kind,
+        id=str(guest.vmid),
+        name=facts.state.ref.name,
+        node=guest.node,
+        identity=facts.config.identity,
+        digest=facts.config.digest,
+        tags=guest.tags,
+        pool=guest.pool,
+    )
+
+
+def _is_already_so(verb: str, facts: GuestFacts, params: dict[str, Scalar]) -> bool:
+    state = facts.state
+    if state.is_template:
+        return False
+    if verb in {"start", "resume"}:
+        return state.is_running and state.qmpstatus == "running"
+    if verb in {"stop", "shutdown"}:
+        # A stopped guest that HA wants running is about to be started again.
+        stays_down = not state.is_ha_managed or state.hastate not in _HA_WANTS_RUNNING
+        return not state.is_running and not state.lock and stays_down
+    if verb == "suspend":
+        if params.get("to_disk"):
+            return not state.is_running and state.lock == "suspended"
+        return state.is_running and state.qmpstatus in PAUSED_STATES
+    return False
+
+
+def _item(verb: str, facts: GuestFacts, params: dict[str, Scalar], target: Target) -> Item:
+    row = _VERBS[verb]
+    is_queued = bool(row.ha_task) and facts.state.is_ha_managed
+    guest = facts.guest
+    tasks = (row.ha_task,) if is_queued else _task_types(row, guest.kind)
+    timeout_s = _timeout_s(verb, params)
+    call = Call(
+        method="POST",
+        path=guest.ref.path("status", verb),
+        params=_call_params(verb, params, guest.kind),
+        effect=get_operation(f"guest.{verb}").effect.value,
+        task_types=tasks,
+    )
+    state_s = timeout_s + _HA_GRACE_S if is_queued else _GRACE_S
+    goal = "power.hibernated" if verb == "suspend" and params.get("to_disk") else row.goal
+    return Item(
+        target=target,
+        headline=_headline(facts),
+        guards=_guards(facts),
+        before={"power": facts.state.power, "uptime_s": facts.state.uptime_s},
+        steps=(call, WaitTask(timeout_s + _GRACE_S), WaitState(goal, state_s)),
+        losses=_losses(verb, facts),
+        undo=f"pve guest {row.undo} {guest.vmid}" if row.undo else "",
+    )
+
+
+def _task_types(row: _Verb, kind: str) -> tuple[str, ...]:
+    return row.qemu_tasks if kind == "qemu" else row.lxc_tasks
+
+
+def _timeout_s(verb: str, params: dict[str, Scalar]) -> float:
+    asked = params.get("timeout")
+    if isinstance(asked, int | float) and verb in {"shutdown", "reboot"}:
+        return float(asked)
+    return float(_START_S) if verb in {"start", "resume"} else 60.0
+
+
+def _call_params(verb: str, params: dict[str, Scalar], kind: str) -> dict[str, Scalar]:
+    sent: dict[str, Scalar] = {}
+    if verb in {"shutdown", "reboot"} and params.get("timeout") is not None:
+        sent["timeout"] = params["timeout"]
+    if verb == "shutdown" and params.get("force_after"):
+        sent["forceStop"] = True
+    if verb == "suspend" and params.get("to_disk") and kind == "qemu":
+        sent["todisk"] = True
+    return sent
+
+
+def _guards(facts: GuestFacts) -> dict[str, Scalar]:
+    state = facts.state
+    return {
+        "name": state.ref.name,
+        "status": state.status,
+        "qmpstatus": state.qmpstatus,
+        "lock": state.lock,
+        "pid": state.pid,
+        "is_ha_managed": state.is_ha_managed,
+        "identity": facts.config.identity,
+        "digest": facts.config.digest,
+    }
+
+
+def _headline(facts: GuestFacts) -> str:
+    state = facts.state
+    if state.is_running:
+        return f"{state.power.upper()} {format_duration(state.uptime_s)}"
+    return state.power.upper()
+
+
+def _losses(verb: str, facts: GuestFacts) -> tuple[str, ...]:
+    if not facts.state.is_running:
+        return ()
+    if verb in {"stop", "reset"}:
+        memory = facts.guest.maxmem_bytes
+        size = f" (up to {format_bytes(memory)} of memory)" if memory else ""
+        return (f"whatever the guest has not written to disk{size}",)
+    return ()
