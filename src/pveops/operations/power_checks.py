@@ -240,7 +240,7 @@ def _check_ha(case: PowerCase) -> Iterator[Finding]:
             "ha.error",
             "block",
             case.subject,
-            "its HA resource is in state error: HA takes no request until that is disabled and fixed",
+            "its HA resource is in state error; HA takes no request until that is fixed",
             evidence="hastate error",
             remedy=f"ha-manager set {case.subject.replace('/', ':')} --state disabled",
         )

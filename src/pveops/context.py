@@ -1,0 +1,59 @@
+"""Who asks, and why: passed explicitly to everything that decides or records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+ActorKind = Literal["person", "agent", "unattended"]
+
+_AGENT_MARKERS = (
+    "OPENCLAW_SHELL",
+    "OPENCLAW_STATE_DIR",
+    "OPENCLAW_CHANNEL_CONTEXT",
+    "CLAUDECODE",
+    "CODEX_SANDBOX",
+    "CURSOR_AGENT",
+    "GEMINI_CLI",
+    "AI_AGENT",
+)
+"""Environment variables that agents' shells set. Their absence proves nothing; their presence
+only ever takes convenience away."""
+
+_ASSERTED = ("OPENCLAW_CHANNEL_CONTEXT", "OPENCLAW_SESSION_KEY", "OPENCLAW_AGENT_ID")
+
+
+class Actor(NamedTuple):
+    """Who asks, as far as this machine can tell.
+
+    kind: `person` only at a terminal without an agent's marks; `unattended` when a schedule
+        says so; `agent` otherwise.
+    """
+
+    kind: ActorKind
+    os_user: str
+    asserted: Mapping[str, str]
+    """What the caller says of itself; recorded, never believed."""
+
+    @property
+    def label(self) -> str:
+        """As plans and records name it: `agent:anna`."""
+        return f"{self.kind}:{self.os_user}"
+
+
+def identify_actor(
+    environ: Mapping[str, str], *, has_terminal: bool, is_unattended: bool = False
+) -> Actor:
+    """The actor from the process's surroundings."""
+    import getpass
+
+    marked = any(environ.get(name) for name in _AGENT_MARKERS)
+    kind: ActorKind = "person" if has_terminal and not marked else "agent"
+    if is_unattended:
+        kind = "unattended"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    asserted = {name: environ[name][:200] for name in _ASSERTED if environ.get(name)}
+    return Actor(kind, user, asserted)

@@ -1,0 +1,133 @@
+"""Consent by code (level G2): made for one plan, sent to a person, spent once.
+
+The code goes out through the sender that the profile names, a command that gets the message on
+its standard input. Only a salted scrypt hash of it is stored. It may be carried back by anybody,
+the agent included: it fits no other plan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import subprocess
+from collections.abc import Callable, Sequence
+
+from pveops.engine.store import ConsentRow, PlanRow, Store
+from pveops.errors import ConfigError, ConsentInvalidError
+from pveops.redact import register_secret
+
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""No 0/O, 1/I/L, U: a code is read aloud and typed."""
+_CODE_LENGTH = 8
+_MAX_SENT = 3
+_SEND_TIMEOUT_S = 6
+
+Sender = Callable[[str], None]
+"""Delivers one message to the person; raises ConfigError when it cannot."""
+
+
+def command_sender(command: Sequence[str]) -> Sender:
+    """A sender that runs `command` with the message on its standard input."""
+
+    def send(message: str) -> None:
+        try:
+            done = subprocess.run(
+                list(command),
+                input=message.encode(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=_SEND_TIMEOUT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ConfigError(
+                f"the consent message could not be sent: {error}",
+                hint="check `consent.sender` of the profile with `pve doctor`",
+            ) from error
+        if done.returncode != 0:
+            text = done.stderr.decode(errors="replace").strip()[:200]
+            raise ConfigError(
+                f"the consent message could not be sent: {command[0]} ended with "
+                f"{done.returncode}: {text}",
+                hint="check `consent.sender` of the profile with `pve doctor`",
+            )
+
+    return send
+
+
+def send_code(
+    store: Store,
+    plan: PlanRow,
+    card: str,
+    sender: Sender,
+    *,
+    now: float,
+    ttl_s: int,
+    tries: int,
+) -> None:
+    """Make a code for `plan`, keep its hash, and send it with the card.
+
+    The hash is stored before the message goes out, so that a code that arrived always works.
+    Raises ConfigError when the sender fails, ConsentInvalidError after too many codes.
+    """
+    before = store.find_consent(plan.id)
+    sent = before.sent if before else 0
+    if before and before.spent_at is not None:
+        raise ConsentInvalidError(f"consent to {plan.id} was given and spent already")
+    if sent >= _MAX_SENT:
+        raise ConsentInvalidError(
+            f"{sent} codes were sent for {plan.id}; no more will be",
+            hint="ask for the operation again to get a fresh plan",
+        )
+    code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH))
+    register_secret(code)
+    salt = secrets.token_bytes(16)
+    store.put_consent(
+        ConsentRow(
+            plan=plan.id,
+            plan_hash=plan.hash,
+            salt=salt,
+            code_hash=_hash(code, salt, plan.hash),
+            created=int(now),
+            expires=min(int(now) + ttl_s, plan.expires),
+            tries_left=tries,
+            sent=sent + 1,
+            spent_at=None,
+        )
+    )
+    sender(f"{card}\n\ncode: {code[:4]}-{code[4:]}   (for this plan only)")
+
+
+def check_code(store: Store, plan: PlanRow, code: str, *, now: float) -> None:
+    """Whether `code` is the one for `plan`; a try is counted before it is looked at.
+
+    It is spent when the plan is claimed. Raises ConsentInvalidError.
+    """
+    row = store.find_consent(plan.id)
+    fresh = f"pve plan code {plan.id}"
+    if row is None:
+        raise ConsentInvalidError(
+            f"no code was sent for {plan.id}", hint=f"send one to the person: `{fresh}`"
+        )
+    if row.spent_at is not None:
+        raise ConsentInvalidError(f"the code for {plan.id} was spent already")
+    if now >= row.expires:
+        raise ConsentInvalidError(f"the code for {plan.id} has expired", hint=f"`{fresh}`")
+    if not store.take_try(plan.id):
+        raise ConsentInvalidError(
+            f"too many wrong codes were tried for {plan.id}", hint=f"`{fresh}`"
+        )
+    given = "".join(code.split()).replace("-", "").upper()
+    if not hmac.compare_digest(_hash(given, row.salt, plan.hash), row.code_hash):
+        left = row.tries_left - 1
+        raise ConsentInvalidError(
+            f"that is not the code for {plan.id}; {left} "
+            f"{'try is' if left == 1 else 'tries are'} left",
+            hint="ask the person for the code in the message about exactly this plan",
+        )
+
+
+def _hash(code: str, salt: bytes, plan_hash: str) -> bytes:
+    material = f"{code}:{plan_hash}".encode()
+    return hashlib.scrypt(material, salt=salt, n=2**14, r=8, p=1, dklen=32)

@@ -1,0 +1,70 @@
+"""What became of a run: one outcome a target, and the receipt that sums them up."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from pveops.operations.plan import Scalar, Target
+
+Status = Literal["done", "already", "failed", "not-executed", "pending", "unknown"]
+"""done: read back from the cluster. already: nothing was sent. failed: PVE tried and failed, or
+the state is not as wanted. not-executed: refused or never sent; nothing changed. pending: going
+on in the cluster. unknown: it may have happened; never repeat it blindly."""
+
+
+class ItemOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one target."""
+
+    target: Target
+    status: Status
+    message: str
+    exit_code: int = 0
+    error: str = ""
+    """The code of the error that ended it."""
+    hint: str = ""
+    upid: str = ""
+    exitstatus: str = ""
+    log_tail: tuple[str, ...] = ()
+    before: dict[str, Scalar] = {}
+    after: dict[str, Scalar] = {}
+    duration_s: float = 0.0
+
+
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a run."""
+
+    run: str
+    plan: str
+    operation: str
+    status: Status | Literal["partial"]
+    exit_code: int
+    items: tuple[ItemOutcome, ...]
+    consent: str
+    started: float
+    ended: float
+    audit_seq: int = 0
+    audit_head: str = ""
+
+
+_PARTIAL = 11
+_UNKNOWN = 13
+
+
+def sum_up(items: tuple[ItemOutcome, ...]) -> tuple[Status | Literal["partial"], int]:
+    """The status and exit code of a whole run. What is unknown outweighs everything else."""
+    if not items:
+        return "already", 0
+    statuses = {item.status for item in items}
+    if "unknown" in statuses:
+        return "unknown", _UNKNOWN
+    good = [item for item in items if item.status in {"done", "already"}]
+    bad = [item for item in items if item.status not in {"done", "already"}]
+    if not bad:
+        return ("done" if "done" in statuses else "already"), 0
+    if good:
+        return "partial", _PARTIAL
+    if len({item.exit_code for item in bad}) == 1:
+        return bad[0].status, bad[0].exit_code
+    return "partial", _PARTIAL
