@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from pveops.sim.pool import Pools
 from pveops.sim.storage import Storages
 from pveops.sim.tasks import Task
 from pveops.sim.timeline import Timeline
@@ -36,6 +37,19 @@ class Node:
     tasks: dict[str, Task] = field(default_factory=dict)
     """By UPID, oldest first."""
     last_pid: int = 1000
+    hosts: str = ""
+    """The text of /etc/hosts."""
+    temporary_files: dict[str, bytes] = field(default_factory=dict)
+    """Uploads below /var/tmp by path, until their task has taken them."""
+
+    def lookup_host(self, name: str) -> str | None:
+        """The address of a name by this node's /etc/hosts, or by the list of members."""
+        for line in self.hosts.splitlines():
+            address, *names = line.split("#")[0].split() or [""]
+            if name in names:
+                return address
+        member = self.cluster.node(name)
+        return member.address if member else None
 
     def next_pid(self) -> int:
         """A process id that was not used yet."""
@@ -53,6 +67,7 @@ class Cluster:
     """None: a standalone node that never joined a cluster."""
     nodes: dict[str, Node] = field(default_factory=dict)
     storages: Storages = field(default_factory=Storages)
+    pools: Pools = field(default_factory=Pools)
     random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
     journal: list[dict[str, Any]] = field(default_factory=list)
     """Every request and its answer, oldest first, for tests and for the demo."""
