@@ -9,8 +9,8 @@ from pveops.sim.storage import CONTENT_TYPES
 
 _COMMON = "nodes disable content bwlimit"
 _FILES = (
-    "content-dirs prune-backups max-protected-backups format mkdir create-base-path create-subdirs "
-    "preallocation"
+    "content-dirs prune-backups max-protected-backups format mkdir create-base-path "
+    "create-subdirs preallocation"
 )
 
 REQUIRED: dict[str, str] = {

@@ -19,8 +19,8 @@ _INDEXES: dict[str, tuple[str, str]] = {
     "/": ("subdir", "version cluster nodes storage access pools"),
     "/cluster": (
         "name",
-        "acme backup backup-info bulk-action>=9.0 ceph config firewall ha jobs log mapping metrics "
-        "notifications nextid options qemu>=9.2 replication resources status tasks sdn",
+        "acme backup backup-info bulk-action>=9.0 ceph config firewall ha jobs log mapping "
+        "metrics notifications nextid options qemu>=9.2 replication resources status tasks sdn",
     ),
     "/cluster/acme": ("name", "account tos meta directories plugins challenge-schema"),
     "/cluster/backup-info": ("subdir", "not-backed-up"),
@@ -73,8 +73,8 @@ _INDEXES: dict[str, tuple[str, str]] = {
     "/nodes/{node}/tasks/{upid}": ("name", "log status"),
     "/nodes/{node}/qemu/{vmid}": (
         "subdir",
-        "config cloudinit pending status unlink vncproxy termproxy migrate resize move rrd rrddata "
-        "monitor agent snapshot spiceproxy sendkey firewall mtunnel remote_migrate",
+        "config cloudinit pending status unlink vncproxy termproxy migrate resize move rrd "
+        "rrddata monitor agent snapshot spiceproxy sendkey firewall mtunnel remote_migrate",
     ),
     "/nodes/{node}/qemu/{vmid}/agent": (
         "name",
