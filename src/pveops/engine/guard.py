@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pveops.domain.guest import GuestRef, read_guest_config, read_guest_state
 from pveops.errors import NotFoundError, StalePlanError
+from pveops.operations.guards import guest_guards
 from pveops.operations.plan import Item, Scalar
 
 if TYPE_CHECKING:
@@ -46,13 +47,4 @@ def _read(client: Client, item: Item) -> dict[str, Scalar]:
             hint=f"look where it is: `pve guest show {target.id}`",
             details={"changed": ["node"], "server": error.message},
         ) from error
-    return {
-        "name": state.ref.name,
-        "status": state.status,
-        "qmpstatus": state.qmpstatus,
-        "lock": state.lock,
-        "pid": state.pid,
-        "is_ha_managed": state.is_ha_managed,
-        "identity": config.identity,
-        "digest": config.digest,
-    }
+    return guest_guards(state, config)

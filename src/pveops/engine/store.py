@@ -276,6 +276,11 @@ class Store:
             for seq, item, kind, at, data in rows
         )
 
+    def known_upids(self, but_run: str) -> frozenset[str]:
+        """The tasks that other runs started: none of them can be the lost one of this run."""
+        rows = self._all("SELECT data FROM journal WHERE kind = 'answer' AND run <> ?", but_run)
+        return frozenset(str(msgspec.json.decode(data).get("upid", "")) for (data,) in rows)
+
     # -- facts about the cluster that rarely change -----------------------------
 
     def remember(self, key: str, value: object, now: float) -> None:

@@ -12,6 +12,7 @@ from pveops.errors import UnsupportedError
 from pveops.operations.catalog import get_operation
 from pveops.operations.decision import Decision
 from pveops.operations.findings import blocks_among
+from pveops.operations.guards import guest_guards
 from pveops.operations.plan import Call, Item, Scalar, Target, WaitState, WaitTask
 from pveops.operations.power_checks import PAUSED_STATES, PowerCase, check_power
 from pveops.units import format_bytes, format_duration
@@ -117,8 +118,13 @@ def _item(verb: str, facts: GuestFacts, params: dict[str, Scalar], target: Targe
     return Item(
         target=target,
         headline=_headline(facts),
-        guards=_guards(facts),
-        before={"power": facts.state.power, "uptime_s": facts.state.uptime_s},
+        guards=guest_guards(facts.state, facts.config),
+        before={
+            "power": facts.state.power,
+            "uptime_s": facts.state.uptime_s,
+            "pid": facts.state.pid,
+            "node": guest.node,
+        },
         steps=(call, WaitTask(timeout_s + _GRACE_S), WaitState(goal, state_s)),
         losses=_losses(verb, facts),
         undo=f"pve guest {row.undo} {guest.vmid}" if row.undo else "",
@@ -145,20 +151,6 @@ def _call_params(verb: str, params: dict[str, Scalar], kind: str) -> dict[str, S
     if verb == "suspend" and params.get("to_disk") and kind == "qemu":
         sent["todisk"] = True
     return sent
-
-
-def _guards(facts: GuestFacts) -> dict[str, Scalar]:
-    state = facts.state
-    return {
-        "name": state.ref.name,
-        "status": state.status,
-        "qmpstatus": state.qmpstatus,
-        "lock": state.lock,
-        "pid": state.pid,
-        "is_ha_managed": state.is_ha_managed,
-        "identity": facts.config.identity,
-        "digest": facts.config.digest,
-    }
 
 
 def _headline(facts: GuestFacts) -> str:

@@ -1,0 +1,285 @@
+"""One approved plan, executed once.
+
+recompute the hash -> not expired -> consent -> not frozen -> claim (plan, consent and locks in
+one transaction) -> each item: guards again, intent, call, wait, read back -> receipt
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from pveops.engine.consent import check_code
+from pveops.engine.executor import ItemRun, Tools
+from pveops.engine.gate import Verdict, judge_plan
+from pveops.engine.outcome import ItemOutcome, Receipt, sum_up
+from pveops.engine.pool import run_bounded
+from pveops.engine.process import ProcessMark, is_alive, own_mark
+from pveops.engine.session import Session
+from pveops.engine.store import PlanRow, RunRow
+from pveops.errors import (
+    ConflictError,
+    ConsentInvalidError,
+    ConsentRequiredError,
+    FrozenError,
+    PolicyRefusedError,
+    PveopsError,
+    StalePlanError,
+    StoreError,
+)
+from pveops.operations.catalog import Tier, get_operation
+from pveops.operations.plan import Plan, canonical_json, decode_plan, plan_hash, plan_id
+
+_KEEPS_LOCKS = frozenset({"unknown", "pending"})
+
+
+class Consent(NamedTuple):
+    """How a person agreed, or why nobody had to.
+
+    kind: `policy` (the gate lets it through), `terminal` (asked in place), `code` (level G2).
+    text: the code, or what the person typed.
+    """
+
+    kind: Literal["policy", "terminal", "code"]
+    text: str = ""
+
+
+def store_plan(session: Session, plan: Plan) -> PlanRow:
+    """Keep a plan so that it can be consented to and applied."""
+    encoded = canonical_json(plan)
+    row = PlanRow(
+        id=plan_id(encoded),
+        json=encoded,
+        hash=plan_hash(encoded),
+        operation=plan.operation,
+        created=plan.created,
+        expires=plan.expires,
+        state="open",
+        run=None,
+    )
+    session.store.add_plan(row)
+    return row
+
+
+def load_plan(session: Session, plan_id_: str) -> tuple[PlanRow, Plan]:
+    """A stored plan whose hash was computed anew.
+
+    Raises NotFoundError, or StoreError when the plan is not what its id says.
+    """
+    row = session.store.get_plan(plan_id_)
+    if plan_hash(row.json) != row.hash or plan_id(row.json) != row.id:
+        raise StoreError(
+            f"the stored plan {row.id} was changed after it was made; it will not be applied",
+            hint=f"pve plan cancel {row.id}",
+        )
+    return row, decode_plan(row.json)
+
+
+def apply_plan(
+    session: Session,
+    plan_id_: str,
+    consent: Consent,
+    on_claimed: Callable[[str], None] | None = None,
+) -> Receipt:
+    """Execute a stored plan once and give its receipt.
+
+    on_claimed: told the run's id as soon as it exists.
+    Raises before anything was sent: NotFoundError, StalePlanError (expired, or used), FrozenError,
+    PolicyRefusedError, ConsentRequiredError, ConsentInvalidError, ConflictError (a target is being
+    worked on). What happens after the claim is told by the receipt, not by exceptions.
+    """
+    row, plan = load_plan(session, plan_id_)
+    try:
+        _check_open(session, row, plan)
+        verdict = judge_plan(session, plan)
+        _check_consent(session, row, plan, verdict, consent)
+        run = _claim(session, row, plan, consent)
+    except PveopsError as error:
+        _record_refusal(session, row, plan, error)
+        raise
+    if on_claimed is not None:
+        on_claimed(run.id)
+    return _carry_out(session, run, plan, lambda item_run, _: item_run.execute())
+
+
+def resume_run(session: Session, run_id: str) -> Receipt:
+    """Pick up a run whose process is gone, or whose outcome is not known yet.
+
+    Raises NotFoundError, ConflictError when its process still works on it.
+    """
+    run = session.store.get_run(run_id)
+    receipt = read_receipt(run)
+    if run.state == "ended" and receipt and receipt.status not in _KEEPS_LOCKS | {"partial"}:
+        return receipt
+    _, plan = load_plan(session, run.plan)
+    _adopt(session, run)
+    entries = session.store.read_entries(run_id)
+    return _carry_out(
+        session,
+        run,
+        plan,
+        lambda item_run, index: item_run.resume([e for e in entries if e.item == index]),
+    )
+
+
+def read_receipt(run: RunRow) -> Receipt | None:
+    """The receipt of a run that ended."""
+    return msgspec.json.decode(run.receipt, type=Receipt) if run.receipt else None
+
+
+# -- before the claim ------------------------------------------------------------
+
+
+def _check_open(session: Session, row: PlanRow, plan: Plan) -> None:
+    if row.state == "claimed":
+        raise StalePlanError(
+            f"{row.id} was applied already; a plan is applied once",
+            hint=f"pve run show {row.run}",
+            details={"run": row.run},
+        )
+    if row.state == "cancelled":
+        raise StalePlanError(f"{row.id} was cancelled", hint="ask for the operation again")
+    if session.clock.now() >= plan.expires:
+        raise StalePlanError(f"{row.id} has expired", hint="ask for the operation again")
+    if plan.cluster != session.cluster or plan.profile != session.profile:
+        raise StalePlanError(
+            f"{row.id} was made for the profile {plan.profile!r} as it was configured then",
+            hint="ask for the operation again",
+        )
+    if session.is_frozen():
+        raise FrozenError("all changes are frozen")
+
+
+def _check_consent(
+    session: Session, row: PlanRow, plan: Plan, verdict: Verdict, consent: Consent
+) -> None:
+    if verdict.action == "deny":
+        raise PolicyRefusedError(f"the policy denies it: {'; '.join(verdict.reasons)}")
+    if consent.kind == "code":
+        check_code(session.store, row, consent.text, now=session.clock.now())
+        return
+    if consent.kind == "terminal":
+        _check_typed(plan, verdict, consent.text)
+        return
+    if verdict.action != "at_once":
+        raise ConsentRequiredError(
+            f"{row.id} needs a person's consent", hint=f"pve-apply {row.id} --code CODE"
+        )
+
+
+def _check_typed(plan: Plan, verdict: Verdict, text: str) -> None:
+    """Level G1: `yes` for tier 2, the guest's name for tier 3."""
+    if not verdict.terminal_is_enough:
+        raise ConsentInvalidError("the policy asks for more than a word typed at a terminal")
+    if plan.tier >= Tier.IRREVERSIBLE:
+        wanted = plan.items[0].target.name if len(plan.items) == 1 else str(len(plan.items))
+    else:
+        wanted = "yes"
+    if text.strip() != wanted:
+        raise ConsentInvalidError(f"not confirmed: {wanted!r} was not typed; nothing was changed")
+
+
+def _claim(session: Session, row: PlanRow, plan: Plan, consent: Consent) -> RunRow:
+    mark = own_mark()
+    run = RunRow(
+        id="run_" + secrets.token_hex(5),
+        plan=row.id,
+        state="running",
+        consent=consent.kind,
+        created=int(session.clock.now()),
+        ended=None,
+        pid=mark.pid,
+        pid_started=mark.started,
+        host=mark.host,
+        receipt=None,
+    )
+    keys = tuple(f"{session.cluster}/{item.target.lock_key}" for item in plan.items)
+    obstacle = session.store.claim(run, keys, spends_consent=consent.kind == "code")
+    if obstacle is None:
+        return run
+    if obstacle.startswith("lock:"):
+        other = obstacle.rpartition(":")[2]
+        raise ConflictError(
+            f"another run works on the same target: {other}",
+            hint=f"`pve run wait {other}`; if its process is gone, `pve run resume {other}`",
+            details={"run": other},
+        )
+    if obstacle == "consent":
+        raise ConsentInvalidError(f"the code for {row.id} was spent already")
+    raise StalePlanError(f"{row.id} was applied already; a plan is applied once")
+
+
+def _record_refusal(session: Session, row: PlanRow, plan: Plan, error: PveopsError) -> None:
+    session.audit.append(
+        "refused",
+        {
+            "plan": row.id,
+            "operation": plan.operation,
+            "tier": plan.tier,
+            "profile": plan.profile,
+            "actor": session.actor.label,
+            "asserted": dict(session.actor.asserted),
+            "targets": [item.target.lock_key for item in plan.items],
+            "error": error.code,
+            "message": error.message,
+        },
+    )
+
+
+def _adopt(session: Session, run: RunRow) -> None:
+    mark = own_mark()
+    if run.state == "ended":
+        session.store.reopen_run(run.id)
+    elif is_alive(ProcessMark(run.pid, run.pid_started, run.host)) is not False:
+        own = ProcessMark(run.pid, run.pid_started, run.host) == mark
+        if not own:
+            raise ConflictError(
+                f"{run.id} is being carried out by process {run.pid} on {run.host}",
+                hint=f"pve run wait {run.id}",
+            )
+    heir = run._replace(pid=mark.pid, pid_started=mark.started, host=mark.host)
+    if not session.store.adopt_run(run.id, run, heir):
+        raise ConflictError(
+            f"{run.id} was just picked up elsewhere", hint=f"pve run wait {run.id}"
+        )
+
+
+# -- after the claim ---------------------------------------------------------------
+
+
+def _carry_out(
+    session: Session,
+    run: RunRow,
+    plan: Plan,
+    work: Callable[[ItemRun, int], ItemOutcome],
+) -> Receipt:
+    tools = session.tools()
+    runs = [ItemRun(tools, run.id, plan, index) for index in range(len(plan.items))]
+    nodes = [item.target.node for item in plan.items]
+    outcomes = run_bounded(nodes, lambda index: work(runs[index], index))
+    return _end(session, tools, run, plan, outcomes)
+
+
+def _end(
+    session: Session, tools: Tools, run: RunRow, plan: Plan, items: tuple[ItemOutcome, ...]
+) -> Receipt:
+    status, exit_code = sum_up(items)
+    receipt = Receipt(
+        run=run.id,
+        plan=run.plan,
+        operation=get_operation(plan.operation).id,
+        status=status,
+        exit_code=exit_code,
+        items=items,
+        consent=run.consent,
+        started=float(run.created),
+        ended=session.clock.now(),
+    )
+    keeps = any(item.status in _KEEPS_LOCKS for item in items)
+    tools.store.end_run(
+        run.id, msgspec.json.encode(receipt), session.clock.now(), keep_locks=keeps
+    )
+    return receipt

@@ -1,0 +1,379 @@
+"""The one writer: carries a plan's items out, step by step, journal first.
+
+For each call: the intent goes to the audit log and the journal and is on disk; the call is sent
+once; the answer goes to the journal; the task is waited for; the target is read back. Whatever
+interrupts this leaves a journal from which `ItemRun.resume` can tell what may have happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from pveops.api.tasks import TaskOutcome, wait_for_task
+from pveops.engine.guard import check_guards
+from pveops.engine.outcome import ItemOutcome, Status
+from pveops.engine.reconcile import settle
+from pveops.engine.verify import Sight, wait_for_goal
+from pveops.errors import (
+    AuditError,
+    BusyError,
+    FrozenError,
+    OutcomeUnknownError,
+    PveopsError,
+    TaskFailedError,
+    UnreachableError,
+)
+from pveops.ids import parse_upid
+from pveops.operations.plan import Call, Item, Plan, WaitState, WaitTask, plain
+
+if TYPE_CHECKING:
+    from pveops.api.client import Client
+    from pveops.clock import Clock
+    from pveops.engine.audit import AuditLog
+    from pveops.engine.store import Entry, Store
+
+_BUSY_PAUSES_S = (2.0, 5.0)
+"""PVE gives a guest's file lock up after 10 s with nothing done; two more tries, no more."""
+
+Progress = Callable[[int, str, float | None], None]
+"""(index of the item, what is going on, share done between 0 and 1 or None)."""
+
+
+class Tools(NamedTuple):
+    """What a run works with. `writer` is the only client that may send anything but GET."""
+
+    reader: Client
+    writer: Client
+    store: Store
+    audit: AuditLog
+    clock: Clock
+    auth_id: str
+    """How our tasks are signed: `user@realm!token`."""
+    is_frozen: Callable[[], bool]
+    on_progress: Progress
+
+
+class ItemRun:
+    """One target's way through its steps, in one run."""
+
+    def __init__(self, tools: Tools, run_id: str, plan: Plan, index: int) -> None:
+        self._tools = tools
+        self._run_id = run_id
+        self._plan = plan
+        self._index = index
+        self._item: Item = plan.items[index]
+        self._began = tools.clock.monotonic()
+        self._sent_at = 0.0
+        self._upid = ""
+        self._task: TaskOutcome | None = None
+
+    def execute(self) -> ItemOutcome:
+        """From the first step on; the guards are read right before."""
+        try:
+            check_guards(self._tools.reader, self._item)
+        except PveopsError as error:
+            return self._refused(error)
+        return self._go_on(0)
+
+    def resume(self, entries: Sequence[Entry]) -> ItemOutcome:
+        """From where the journal ends. What may have been sent is looked for, never sent again."""
+        ended = next((entry for entry in entries if entry.kind == "outcome"), None)
+        if ended and ended.data["status"] not in {"unknown", "pending"}:
+            return msgspec.convert(ended.data, ItemOutcome)
+        told = [entry for entry in entries if entry.kind not in {"outcome", "refused"}]
+        refused = [entry for entry in entries if entry.kind == "refused"]
+        if refused and (not told or refused[-1].seq > told[-1].seq):
+            return self._end(
+                "not-executed", refused[-1].data["message"], error="E_REFUSED", code=4
+            )
+        if not told:
+            return self.execute()
+        last = told[-1]
+        step = int(last.data["step"])
+        if last.kind in {"intent", "lost"}:
+            return self._settle(step, float(last.data["server_time"]))
+        self._upid = str(last.data.get("upid", ""))
+        return self._go_on(step + 1)
+
+    # -- the steps -----------------------------------------------------------
+
+    def _go_on(self, start: int) -> ItemOutcome:
+        for number, step in enumerate(self._item.steps):
+            if number < start:
+                continue
+            ending = None
+            if isinstance(step, Call):
+                ending = self._call(number, step)
+            elif isinstance(step, WaitTask):
+                ending = self._wait_task(step)
+            elif isinstance(step, WaitState):
+                ending = self._wait_state(step)
+            if ending is not None:
+                return ending
+        return self._end("done", "done")
+
+    def _call(self, number: int, call: Call) -> ItemOutcome | None:
+        for pause_s in (*_BUSY_PAUSES_S, None):
+            error = self._send(number, call)
+            if error is None:
+                return None
+            if isinstance(error, OutcomeUnknownError):
+                return self._settle(number, self._sent_at)
+            if pause_s is None or not isinstance(error, BusyError):
+                return self._refused(error)
+            self._tools.clock.sleep(pause_s)
+            try:
+                check_guards(self._tools.reader, self._item)
+            except PveopsError as changed:
+                return self._refused(changed)
+        return None
+
+    def _send(self, number: int, call: Call) -> PveopsError | None:
+        """Send once; what came of it is in the journal when this returns."""
+        try:
+            self._announce(number, call)
+            data = self._tools.writer.write(call.method, call.path, dict(call.params))
+        except OutcomeUnknownError as error:
+            self._write("lost", step=number, server_time=self._sent_at, message=error.message)
+            return error
+        except PveopsError as error:
+            self._write("refused", step=number, message=error.message)
+            return error
+        self._upid = data if isinstance(data, str) and parse_upid(data) else ""
+        self._write("answer", step=number, upid=self._upid)
+        return None
+
+    def _announce(self, number: int, call: Call) -> None:
+        """Record the intent, in both books, before a byte is sent."""
+        if self._tools.is_frozen():
+            raise FrozenError("all changes are frozen")
+        self._sent_at = self._tools.reader.server_time()
+        self._tools.audit.append(
+            "intent",
+            {
+                **self._audit_facts(),
+                "call": f"{call.method} {call.path}",
+                "params": call.params,
+                "before": self._item.before,
+                "guards": self._item.guards,
+            },
+        )
+        self._write("intent", step=number, call=call.path, server_time=self._sent_at)
+        self._progress(f"{call.method} {call.path}", None)
+
+    def _settle(self, number: int, sent_at: float) -> ItemOutcome:
+        """The answer to a call is not known: look what the cluster says."""
+        call = self._item.steps[number]
+        if not isinstance(call, Call):
+            raise TypeError(f"step {number} is no call")
+        self._progress("the answer was lost; looking for what became of the call", None)
+        found = settle(
+            self._tools.reader,
+            self._tools.clock,
+            self._item,
+            call,
+            sent_at=sent_at,
+            auth_id=self._tools.auth_id,
+            known_upids=self._tools.store.known_upids(self._run_id),
+        )
+        if found.verdict == "adopted":
+            self._upid = found.upid
+            self._write("answer", step=number, upid=found.upid, adopted=True)
+            return self._go_on(number + 1)
+        if found.verdict == "reached" and found.sight:
+            return self._end(
+                "done", "the answer was lost, but the state is as wanted", sight=found.sight
+            )
+        if found.verdict == "not-executed":
+            return self._end(
+                "not-executed",
+                "the call never took effect: no task of ours exists and the state is as before",
+                error=UnreachableError.code,
+                code=UnreachableError.exit_code,
+                hint="ask for the operation again to get a fresh plan",
+                sight=found.sight,
+            )
+        return self._unknown(f"the answer was lost, and it cannot be settled: {found.why}")
+
+    def _wait_task(self, step: WaitTask) -> ItemOutcome | None:
+        if not self._upid:
+            return None
+        self._task = wait_for_task(
+            self._tools.reader,
+            self._upid,
+            self._tools.clock,
+            step.timeout_s,
+            lambda status: self._progress(status.text, status.share),
+        )
+        if self._task.is_running:
+            return self._end(
+                "pending",
+                f"the task is still running after {step.timeout_s:.0f} s",
+                error="E_PENDING",
+                code=8,
+                hint=f"pve run resume {self._run_id}",
+            )
+        self._write(
+            "task", step=self._number_of(step), upid=self._upid, exitstatus=self._task.exitstatus
+        )
+        return None
+
+    def _wait_state(self, step: WaitState) -> ItemOutcome:
+        task = self._task
+        is_good = task is None or task.is_success
+        self._progress("reading the state back", None)
+        sight = wait_for_goal(
+            self._tools.reader,
+            self._tools.clock,
+            self._item.target,
+            step.state,
+            self._item.before,
+            step.timeout_s if is_good else 0.0,
+        )
+        if sight.is_reached:
+            remark = "" if is_good or task is None else f" (its task said: {task.exitstatus})"
+            return self._end("done", f"{sight.after['power']}{remark}", sight=sight)
+        if sight.state is None or (task is not None and task.is_unknown):
+            why = sight.why or f"the task ended with {task.exitstatus!r}" if task else sight.why
+            return self._unknown(f"the state cannot be told: {why}", sight)
+        return self._not_reached(step, sight)
+
+    def _not_reached(self, step: WaitState, sight: Sight) -> ItemOutcome:
+        task, state = self._task, sight.after["power"]
+        upid = parse_upid(self._upid)
+        if task is not None and not task.is_success:
+            return self._end(
+                "failed",
+                f"the task failed: {task.exitstatus}; the guest is {state}",
+                error=TaskFailedError.code,
+                code=TaskFailedError.exit_code,
+                hint=f"pve task log {self._upid}",
+                sight=sight,
+            )
+        if upid is not None and upid.type.startswith("ha"):
+            return self._end(
+                "pending",
+                f"HA has taken the request, but the guest is still {state}",
+                error="E_PENDING",
+                code=8,
+                hint=f"pve run resume {self._run_id}",
+                sight=sight,
+            )
+        return self._end(
+            "failed",
+            f"PVE reports success, but the guest is {state} after {step.timeout_s:.0f} s",
+            error=TaskFailedError.code,
+            code=TaskFailedError.exit_code,
+            hint=f"pve guest show {self._item.target.id}",
+            sight=sight,
+        )
+
+    # -- the end ---------------------------------------------------------------
+
+    def _refused(self, error: PveopsError) -> ItemOutcome:
+        return self._end(
+            "not-executed", error.message, error=error.code, code=error.exit_code, hint=error.hint
+        )
+
+    def _unknown(self, message: str, sight: Sight | None = None) -> ItemOutcome:
+        return self._end(
+            "unknown",
+            message,
+            error=OutcomeUnknownError.code,
+            code=OutcomeUnknownError.exit_code,
+            hint=f"do not repeat it; settle it with `pve run resume {self._run_id}`",
+            sight=sight,
+        )
+
+    def _end(
+        self,
+        status: Status,
+        message: str,
+        *,
+        error: str = "",
+        code: int = 0,
+        hint: str = "",
+        sight: Sight | None = None,
+    ) -> ItemOutcome:
+        outcome = ItemOutcome(
+            target=self._item.target,
+            status=status,
+            message=message,
+            exit_code=code,
+            error=error,
+            hint=hint,
+            upid=self._upid,
+            exitstatus=self._task.exitstatus if self._task else "",
+            log_tail=tuple(self._task.log_tail) if self._task and code else (),
+            before=self._item.before,
+            after=sight.after if sight else {},
+            duration_s=round(self._tools.clock.monotonic() - self._began, 1),
+        )
+        self._tools.store.write_entry(
+            self._run_id, self._index, "outcome", self._tools.clock.now(), plain(outcome)
+        )
+        return self._record_outcome(outcome)
+
+    def _record_outcome(self, outcome: ItemOutcome) -> ItemOutcome:
+        try:
+            self._tools.audit.append(
+                "outcome",
+                {
+                    **self._audit_facts(),
+                    "outcome": outcome.status,
+                    "message": outcome.message,
+                    "error": outcome.error,
+                    "upid": outcome.upid,
+                    "exitstatus": outcome.exitstatus,
+                    "before": outcome.before,
+                    "after": outcome.after,
+                    "duration_s": outcome.duration_s,
+                },
+            )
+        except AuditError as error:
+            return msgspec.structs.replace(
+                outcome,
+                message=f"{outcome.message}; but the outcome is not in the audit log: "
+                f"{error.message}",
+                exit_code=outcome.exit_code or error.exit_code,
+                error=outcome.error or error.code,
+            )
+        return outcome
+
+    # -- helpers ---------------------------------------------------------------
+
+    def _audit_facts(self) -> dict[str, Any]:
+        target = self._item.target
+        return {
+            "run": self._run_id,
+            "plan": self._plan_id(),
+            "operation": self._plan.operation,
+            "tier": self._plan.tier,
+            "profile": self._plan.profile,
+            "token": self._tools.auth_id,
+            "actor": self._plan.actor,
+            "reason": self._plan.reason,
+            "target": {
+                "kind": target.kind,
+                "id": target.id,
+                "name": target.name,
+                "node": target.node,
+            },
+        }
+
+    def _plan_id(self) -> str:
+        return self._tools.store.get_run(self._run_id).plan
+
+    def _number_of(self, step: WaitTask) -> int:
+        return self._item.steps.index(step)
+
+    def _write(self, kind: str, **data: Any) -> None:
+        self._tools.store.write_entry(
+            self._run_id, self._index, kind, self._tools.clock.now(), data
+        )
+
+    def _progress(self, text: str, share: float | None) -> None:
+        self._tools.on_progress(self._index, text, share)

@@ -1,0 +1,112 @@
+"""After a lost answer: what became of a call that was sent, or may have been sent.
+
+PVE has no idempotency keys, so the cluster is looked at: a task of ours, of the right kind,
+about the right guest, begun since the call; and the state that the call was to bring about.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pveops.api.tasks import list_tasks
+from pveops.engine.verify import Sight, look
+from pveops.errors import AccessError, PveopsError
+from pveops.operations.plan import Call, Item, WaitState
+
+if TYPE_CHECKING:
+    from pveops.api.client import Client
+    from pveops.clock import Clock
+
+_LOOKS_S = (0.0, 1.0, 2.0, 4.0)
+"""Pauses before each look: a worker is registered before PVE answers, but a request may still
+lie in a proxy's queue."""
+_SLACK_S = 2
+"""Task start times have a resolution of one second."""
+
+
+class Settlement(NamedTuple):
+    """What was found.
+
+    adopted: exactly one task of ours was found; `upid` names it. reached: no task, but the state
+    is as wanted. not-executed: the node answered, there is no such task, and the state is as it
+    was. unknown: nobody could look, or what was found does not tell.
+    """
+
+    verdict: Literal["adopted", "reached", "not-executed", "unknown"]
+    upid: str = ""
+    sight: Sight | None = None
+    why: str = ""
+
+
+def settle(
+    client: Client,
+    clock: Clock,
+    item: Item,
+    call: Call,
+    *,
+    sent_at: float,
+    auth_id: str,
+    known_upids: frozenset[str],
+) -> Settlement:
+    """Find out what became of `call`. Only reads.
+
+    sent_at: by the server's clock. auth_id: `user@realm!token` as tasks carry it.
+    known_upids: tasks of ours that belong to other calls.
+    """
+    goal = next((step.state for step in item.steps if isinstance(step, WaitState)), "")
+    for pause_s in _LOOKS_S:
+        clock.sleep(pause_s)
+        try:
+            found = _find_tasks(client, item, call, sent_at, auth_id, known_upids)
+        except AccessError as error:
+            return Settlement("unknown", why=error.message)
+        except PveopsError as error:
+            why, found = error.message, None
+        if found and len(found) == 1:
+            return Settlement("adopted", upid=found[0])
+        if found:
+            return Settlement("unknown", why=f"{len(found)} tasks of ours fit: {', '.join(found)}")
+    if found is None:
+        return Settlement("unknown", why=why)
+    return _by_state(client, item, goal)
+
+
+def _find_tasks(
+    client: Client,
+    item: Item,
+    call: Call,
+    sent_at: float,
+    auth_id: str,
+    known: frozenset[str],
+) -> list[str]:
+    if not call.task_types:
+        return []
+    since = int(sent_at) - _SLACK_S
+    rows = list_tasks(client, item.target.node, since=since, vmid=item.target.id, source="all")
+    return [
+        str(row.upid)
+        for row in rows
+        if row.upid.type in call.task_types
+        and row.upid.user == auth_id
+        and row.upid.id == item.target.id
+        and row.upid.starttime >= since
+        and str(row.upid) not in known
+    ]
+
+
+def _by_state(client: Client, item: Item, goal: str) -> Settlement:
+    if not goal:
+        return Settlement("unknown", why="the call leaves no trace that could be read back")
+    sight = look(client, item.target, goal, item.before)
+    if sight.state is None:
+        return Settlement("unknown", why=sight.why)
+    if sight.is_reached and not _was_reached(item, goal):
+        return Settlement("reached", sight=sight)
+    if sight.is_reached:
+        return Settlement("unknown", sight=sight, why="the state was as wanted before, too")
+    return Settlement("not-executed", sight=sight)
+
+
+def _was_reached(item: Item, goal: str) -> bool:
+    """Whether the state before already looked like the goal (a reset: running before, too)."""
+    return goal == "power.running" and item.before.get("power") == "running"

@@ -1,0 +1,183 @@
+"""From a request to a plan: resolve, gather, check, decide. Only reads.
+
+Ask --resolve--> guests --gather--> facts --decide--> decisions --> Proposal
+"""
+
+from __future__ import annotations
+
+import importlib
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from pveops.domain.facts import GuestFacts, read_guest_facts
+from pveops.domain.guest import Guest
+from pveops.domain.inventory import Inventory, read_inventory, read_membership
+from pveops.domain.selection import Selector, resolve_guest, select_guests
+from pveops.engine.gate import Verdict, judge
+from pveops.engine.pool import run_bounded
+from pveops.engine.session import Session
+from pveops.errors import (
+    BusyError,
+    LockedError,
+    NodeUnreachableError,
+    NoQuorumError,
+    NotFoundError,
+    PreflightError,
+    PveopsError,
+    UsageError,
+)
+from pveops.operations.catalog import Operation, get_operation
+from pveops.operations.decision import Decision
+from pveops.operations.findings import Finding, blocks_among
+from pveops.operations.plan import PLAN_FORMAT, Plan, Scalar
+from pveops.operations.power import needs_pending
+
+_ERRORS_BY_FINDING: dict[str, type[PveopsError]] = {
+    "guest.locked": LockedError,
+    "guest.busy": BusyError,
+    "guest.backup-running": BusyError,
+    "cluster.no-quorum": NoQuorumError,
+}
+"""Findings that are no flaw of the request: the same request may pass later."""
+
+
+class Ask(NamedTuple):
+    """What somebody wants: an operation, of guests by name or by selector, and why."""
+
+    operation: str
+    names: tuple[str, ...] = ()
+    selector: Selector = Selector()
+    params: Mapping[str, Scalar] = MappingProxyType({})
+    reason: str = ""
+
+
+class Proposal(NamedTuple):
+    """What the request comes to. `plan` is None when every target is already so."""
+
+    operation: Operation
+    decisions: tuple[Decision, ...]
+    plan: Plan | None
+    verdict: Verdict | None
+
+
+def propose(session: Session, ask: Ask) -> Proposal:
+    """Decide a change of guests; nothing is stored and nothing is sent but GET.
+
+    Raises NotFoundError, AmbiguousError, UsageError, and the error of the first finding that
+    blocks (LockedError, BusyError, NoQuorumError, or PreflightError).
+    """
+    operation = get_operation(ask.operation)
+    inventory = read_inventory(session.reader)
+    guests = _resolve(inventory, ask)
+    _refuse_unreachable(inventory, guests)
+    facts = _gather(session, operation, guests)
+    decide = _load(operation.decides)
+    decisions = tuple(decide(operation.id, fact, dict(ask.params)) for fact in facts)
+    _refuse_blocked(decisions)
+    to_do = [decision for decision in decisions if decision.item is not None]
+    if not to_do:
+        return Proposal(operation, decisions, None, None)
+    verdict = judge(session, operation, [decision.target for decision in to_do], ask.params)
+    return Proposal(operation, decisions, _plan(session, ask, decisions, verdict), verdict)
+
+
+def _resolve(inventory: Inventory, ask: Ask) -> tuple[Guest, ...]:
+    if ask.names and not ask.selector.is_empty:
+        raise UsageError("name guests or select them, not both")
+    if ask.names:
+        guests = {resolve_guest(inventory, name) for name in ask.names}
+        return tuple(sorted(guests))
+    if ask.selector.is_empty:
+        raise UsageError(
+            "which guest?", hint="name it (`web01`, `101`, `pve1/web01`) or select with --tag"
+        )
+    guests_found = tuple(
+        guest for guest in select_guests(inventory.guests, ask.selector) if not guest.is_template
+    )
+    if not guests_found:
+        raise NotFoundError(
+            f"no guest fits the selector ({len(inventory.guests)} are visible)",
+            hint="try the same selector with `pve guest list`",
+        )
+    return guests_found
+
+
+def _refuse_unreachable(inventory: Inventory, guests: Sequence[Guest]) -> None:
+    down = [guest for guest in guests if guest.node in inventory.nodes_not_online]
+    if down:
+        labels = ", ".join(guest.ref.label for guest in down[:5])
+        raise NodeUnreachableError(
+            f"the node does not answer, so nobody knows the state of {labels}",
+            hint="look at the nodes with `pve status`",
+            details={"guests": [guest.vmid for guest in down]},
+        )
+
+
+def _gather(
+    session: Session, operation: Operation, guests: Sequence[Guest]
+) -> tuple[GuestFacts, ...]:
+    membership = read_membership(session.reader)
+    is_quorate = membership.is_quorate if membership else None
+    with_pending = needs_pending(operation.id.partition(".")[2])
+
+    def read(guest: Guest) -> GuestFacts:
+        return read_guest_facts(
+            session.reader,
+            guest,
+            is_quorate=is_quorate,
+            with_pending=with_pending,
+            now=session.reader.server_time(),
+        )
+
+    return run_bounded([guest.node for guest in guests], lambda index: read(guests[index]))
+
+
+def _load(place: str) -> Callable[[str, GuestFacts, dict[str, Scalar]], Decision]:
+    module, _, name = place.partition(":")
+    decide: Callable[[str, GuestFacts, dict[str, Scalar]], Decision] = getattr(
+        importlib.import_module(module), name
+    )
+    return decide
+
+
+def _refuse_blocked(decisions: Sequence[Decision]) -> None:
+    blocked = [decision for decision in decisions if blocks_among(decision.findings)]
+    if not blocked:
+        return
+    first = blocks_among(blocked[0].findings)[0]
+    error = _ERRORS_BY_FINDING.get(first.code, PreflightError)
+    label = blocked[0].target.label
+    more = f" (and {len(blocked) - 1} more guests are blocked)" if len(blocked) > 1 else ""
+    findings = [finding for decision in decisions for finding in decision.findings]
+    raise error(
+        f"{label}: {first.message}{more}",
+        hint=first.remedy,
+        details={"findings": findings, "blocked": [d.target.id for d in blocked]},
+    )
+
+
+def _plan(session: Session, ask: Ask, decisions: Sequence[Decision], verdict: Verdict) -> Plan:
+    now = int(session.clock.now())
+    findings: list[Finding] = []
+    for decision in decisions:
+        if decision.item is not None:
+            findings.extend(finding for finding in decision.findings if finding not in findings)
+    return Plan(
+        format=PLAN_FORMAT,
+        operation=ask.operation,
+        profile=session.profile,
+        cluster=session.cluster,
+        params=dict(ask.params),
+        items=tuple(d.item for d in decisions if d.item is not None),
+        tier=verdict.tier,
+        tier_reasons=verdict.reasons,
+        actor=session.actor.label,
+        reason=ask.reason,
+        created=now,
+        expires=now + verdict.ttl_s,
+        nonce=secrets.token_hex(8),
+        findings=tuple(findings),
+        skipped=tuple(d.target.label for d in decisions if d.is_already_so),
+    )

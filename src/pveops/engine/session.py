@@ -1,0 +1,62 @@
+"""Everything that a face needs to ask, plan and apply, put together once a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pveops.engine.audit import AuditLog
+from pveops.engine.consent import Sender
+from pveops.engine.executor import Progress, Tools
+from pveops.engine.store import Store
+
+if TYPE_CHECKING:
+    from pveops.api.client import Client
+    from pveops.clock import Clock
+    from pveops.config.policy import Policy
+    from pveops.context import Actor
+
+
+def _silent(_index: int, _text: str, _share: float | None) -> None:
+    return
+
+
+class Session(NamedTuple):
+    """One caller at one cluster.
+
+    reader refuses to write. `make_writer` gives the client that may; only `engine` calls it.
+    """
+
+    profile: str
+    cluster: str
+    """The profile's endpoints and trust as a short fingerprint; part of every plan."""
+    auth_id: str
+    actor: Actor
+    policy: Policy
+    clock: Clock
+    store: Store
+    audit: AuditLog
+    reader: Client
+    make_writer: Callable[[], Client]
+    freeze_file: Path
+    sender: Sender | None
+    """How a consent code reaches a person; None: no way is configured."""
+    on_progress: Progress = _silent
+
+    def is_frozen(self) -> bool:
+        """Whether `pve policy freeze` is in force."""
+        return self.freeze_file.exists()
+
+    def tools(self) -> Tools:
+        """What a run works with."""
+        return Tools(
+            reader=self.reader,
+            writer=self.make_writer(),
+            store=self.store,
+            audit=self.audit,
+            clock=self.clock,
+            auth_id=self.auth_id,
+            is_frozen=self.is_frozen,
+            on_progress=self.on_progress,
+        )
