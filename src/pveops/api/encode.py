@@ -8,14 +8,14 @@ every name and value, because the server splits at a raw `;` and at every raw `=
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from pveops.api.port import Pairs
 from pveops.errors import UsageError
 
 Scalar = str | int | float | bool
-Value = Scalar | None | list[Scalar] | tuple[Scalar, ...]
+Value = Scalar | Sequence[Scalar] | None
 
 _DELETE = 0x7F
 _FIRST_PRINTABLE = 0x20
