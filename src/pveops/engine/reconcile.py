@@ -107,6 +107,9 @@ def _by_state(client: Client, item: Item, goal: str) -> Settlement:
     return Settlement("not-executed", sight=sight)
 
 
+_WORDS = {"power.running": "running", "power.stopped": "stopped", "power.paused": "paused"}
+
+
 def _was_reached(item: Item, goal: str) -> bool:
     """Whether the state before already looked like the goal (a reset: running before, too)."""
-    return goal == "power.running" and item.before.get("power") == "running"
+    return _WORDS.get(goal) == item.before.get("power")

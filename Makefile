@@ -1,0 +1,61 @@
+# Every target makes its own environment in .venv; a fresh machine needs Python 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TOOLS := .cache/uv
+UV := $(TOOLS)/bin/uv
+STAMP := $(VENV)/.synced
+PEERS := $(VENV)/.peers
+
+.PHONY: help setup demo test check bench score skill docs clean
+
+help:
+	@echo 'make demo   a tour on a simulated cluster'
+	@echo 'make test   every test'
+	@echo 'make check  format, lint, types, imports, sizes, tests'
+	@echo 'make bench  the budgets, side by side with other clients'
+	@echo 'make score  how closely the simulated cluster answers like a real PVE (needs ../shared)'
+	@echo 'make docs   write the generated reference pages anew'
+	@echo 'make skill  check the skill folder'
+
+setup: $(STAMP)
+
+$(UV):
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.7,<1'
+
+$(STAMP): pyproject.toml uv.lock | $(UV)
+	UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(UV) sync --locked --quiet --inexact
+	@touch $@
+
+$(PEERS): $(STAMP)
+	UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(UV) sync --locked --quiet --inexact --group peers
+	@touch $@
+
+demo: setup
+	@$(BIN)/pve demo tour
+
+test: $(PEERS)
+	$(BIN)/pytest -n 2
+
+check: $(PEERS)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2
+
+bench: $(PEERS)
+	$(BIN)/python benchmarks/bench.py
+
+score: setup
+	$(BIN)/python benchmarks/score.py
+
+docs: setup
+	$(BIN)/python docs/generate.py
+
+skill: setup
+	$(BIN)/pve skill check
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
