@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pveops.domain.facts import ActiveTask, GuestFacts
 from pveops.domain.guest import Guest, GuestConfig, GuestState, PendingChange
-from pveops.operations.plan import plain
 from pveops.operations.power import decide_power
 
 CASES = sorted((Path(__file__).parent / "power").glob("*.json"))
@@ -76,7 +76,7 @@ def test_facts_lead_to_the_decision(path: Path) -> None:
         "is_already_so": decision.is_already_so,
         "state": decision.state,
         "findings": [f"{f.severity} {f.code}" for f in decision.findings],
-        "steps": plain(decision.item.steps) if decision.item else None,
+        "steps": json.loads(msgspec.json.encode(decision.item.steps)) if decision.item else None,
         "headline": decision.item.headline if decision.item else None,
         "undo": decision.item.undo if decision.item else None,
     }
