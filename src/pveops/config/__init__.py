@@ -1,0 +1,1 @@
+"""What is configured on this machine: where files lie, profiles, policy, secrets."""
