@@ -27,7 +27,7 @@ CodeState = Literal["", "sent", "no-sender", "failed"]
 
 
 class Change(NamedTuple):
-    """What came of a request. Exactly one of these holds:
+    """What came of a request; exactly one of these holds.
 
     receipt is set: it ran. plan is set, receipt is not: a person has to agree first; nothing has
     changed. neither: every target was already so.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from pveops.api.tasks import TaskOutcome, wait_for_task
+from pveops.api.tasks import OnProgress, OutcomeKind, TaskOutcome, wait_for_task
 from pveops.engine.guard import check_guards
 from pveops.engine.outcome import ItemOutcome, Status
 from pveops.engine.reconcile import settle
@@ -22,6 +22,7 @@ from pveops.errors import (
     BusyError,
     FrozenError,
     OutcomeUnknownError,
+    PendingError,
     PveopsError,
     TaskFailedError,
     UnreachableError,
@@ -53,7 +54,8 @@ class Tools(NamedTuple):
     auth_id: str
     """How our tasks are signed: `user@realm!token`."""
     is_frozen: Callable[[], bool]
-    on_progress: Progress
+    on_progress: Progress | None
+    """None: nobody watches, so no log is read."""
 
 
 class ItemRun:
@@ -199,46 +201,53 @@ class ItemRun:
         return self._unknown(f"the answer was lost, and it cannot be settled: {found.why}")
 
     def _wait_task(self, step: WaitTask) -> ItemOutcome | None:
-        if not self._upid:
+        upid = parse_upid(self._upid)
+        if upid is None:
             return None
-        self._task = wait_for_task(
-            self._tools.reader,
-            self._upid,
-            self._tools.clock,
-            step.timeout_s,
-            lambda status: self._progress(status.text, status.share),
-        )
-        if self._task.is_running:
-            return self._end(
-                "pending",
-                f"the task is still running after {step.timeout_s:.0f} s",
-                error="E_PENDING",
-                code=8,
-                hint=f"pve run resume {self._run_id}",
+        self._progress("waiting for the task", None)
+        try:
+            task = wait_for_task(
+                self._tools.reader, upid, self._tools.clock, step.timeout_s, self._task_progress()
             )
-        self._write(
-            "task", step=self._number_of(step), upid=self._upid, exitstatus=self._task.exitstatus
-        )
+        except PveopsError as error:
+            return self._unknown(f"the task cannot be followed: {error.message}")
+        self._task = task
+        if task.kind is OutcomeKind.RUNNING:
+            return self._pending(f"its task is {task.text}")
+        if task.kind is OutcomeKind.LOST:
+            return self._unknown(f"the task is lost: {task.text}")
+        self._write("task", step=self._number_of(step), upid=self._upid, exitstatus=task.text)
         return None
+
+    def _task_progress(self) -> OnProgress | None:
+        if self._tools.on_progress is None:
+            return None
+        return lambda seen: self._progress(
+            seen.lines[-1] if seen.lines else "", seen.percent and seen.percent / 100
+        )
 
     def _wait_state(self, step: WaitState) -> ItemOutcome:
         task = self._task
         is_good = task is None or task.is_success
         self._progress("reading the state back", None)
-        sight = wait_for_goal(
-            self._tools.reader,
-            self._tools.clock,
-            self._item.target,
-            step.state,
-            self._item.before,
-            step.timeout_s if is_good else 0.0,
-        )
+        try:
+            sight = wait_for_goal(
+                self._tools.reader,
+                self._tools.clock,
+                self._item.target,
+                step.state,
+                self._item.before,
+                step.timeout_s if is_good else 0.0,
+            )
+        except PveopsError as error:
+            return self._unknown(f"the state cannot be read back: {error.message}")
         if sight.is_reached:
-            remark = "" if is_good or task is None else f" (its task said: {task.exitstatus})"
+            remark = "" if is_good or task is None else f" (its task said: {task.text})"
             return self._end("done", f"{sight.after['power']}{remark}", sight=sight)
-        if sight.state is None or (task is not None and task.is_unknown):
-            why = sight.why or f"the task ended with {task.exitstatus!r}" if task else sight.why
-            return self._unknown(f"the state cannot be told: {why}", sight)
+        if sight.state is None:
+            return self._unknown(f"the state cannot be read back: {sight.why}", sight)
+        if task is not None and task.kind is OutcomeKind.UNKNOWN:
+            return self._unknown(f"the task ended with {task.text!r}", sight)
         return self._not_reached(step, sight)
 
     def _not_reached(self, step: WaitState, sight: Sight) -> ItemOutcome:
@@ -247,20 +256,15 @@ class ItemRun:
         if task is not None and not task.is_success:
             return self._end(
                 "failed",
-                f"the task failed: {task.exitstatus}; the guest is {state}",
+                f"the task failed: {task.text}; the guest is {state}",
                 error=TaskFailedError.code,
                 code=TaskFailedError.exit_code,
                 hint=f"pve task log {self._upid}",
                 sight=sight,
             )
         if upid is not None and upid.type.startswith("ha"):
-            return self._end(
-                "pending",
-                f"HA has taken the request, but the guest is still {state}",
-                error="E_PENDING",
-                code=8,
-                hint=f"pve run resume {self._run_id}",
-                sight=sight,
+            return self._pending(
+                f"HA has taken the request, but the guest is still {state}", sight
             )
         return self._end(
             "failed",
@@ -276,6 +280,16 @@ class ItemRun:
     def _refused(self, error: PveopsError) -> ItemOutcome:
         return self._end(
             "not-executed", error.message, error=error.code, code=error.exit_code, hint=error.hint
+        )
+
+    def _pending(self, message: str, sight: Sight | None = None) -> ItemOutcome:
+        return self._end(
+            "pending",
+            message,
+            error=PendingError.code,
+            code=PendingError.exit_code,
+            hint=f"pve run resume {self._run_id}",
+            sight=sight,
         )
 
     def _unknown(self, message: str, sight: Sight | None = None) -> ItemOutcome:
@@ -306,7 +320,7 @@ class ItemRun:
             error=error,
             hint=hint,
             upid=self._upid,
-            exitstatus=self._task.exitstatus if self._task else "",
+            exitstatus=self._task.text if self._task else "",
             log_tail=tuple(self._task.log_tail) if self._task and code else (),
             before=self._item.before,
             after=sight.after if sight else {},
@@ -376,4 +390,5 @@ class ItemRun:
         )
 
     def _progress(self, text: str, share: float | None) -> None:
-        self._tools.on_progress(self._index, text, share)
+        if self._tools.on_progress is not None:
+            self._tools.on_progress(self._index, text, share)

@@ -5,7 +5,7 @@ Pure. A tier is only ever raised. The same gate stands before every face.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pveops.operations.catalog import Operation, Tier, get_operation
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pveops.engine.session import Session
 
 Action = Literal["at_once", "consent", "deny"]
+_STRICTNESS: dict[str, int] = {"at_once": 0, "consent": 1, "deny": 2}
 
 
 class Verdict(NamedTuple):
@@ -46,7 +47,7 @@ def judge_plan(session: Session, plan: Plan) -> Verdict:
     verdict = judge_targets(session.policy, session.actor, operation, targets, plan.params)
     if verdict.tier >= plan.tier:
         return verdict
-    return _decide(session.policy, session.actor, operation, plan.tier, list(plan.tier_reasons))
+    return _decide(session.policy, session.actor, operation, plan.tier, plan.tier_reasons)
 
 
 def judge_targets(
@@ -57,10 +58,49 @@ def judge_targets(
     params: Mapping[str, Scalar],
 ) -> Verdict:
     """The verdict, from values alone."""
-    reasons = [f"{operation.id} is tier {operation.tier}"]
-    raised = 0
-    for reason in _escalations(policy, actor, targets, params):
-        reasons.append(reason)
-        raised = 1
-    tier = min(Tier.IRREVERSIBLE, operation.tier + raised)
+    raising = tuple(_reasons_to_raise(policy, actor, targets, params))
+    tier = min(Tier.IRREVERSIBLE, operation.tier + (1 if raising else 0))
+    reasons = (f"{operation.id} is tier {operation.tier}", *raising)
     return _decide(policy, actor, operation, tier, reasons)
+
+
+def _reasons_to_raise(
+    policy: Policy, actor: Actor, targets: Sequence[Target], params: Mapping[str, Scalar]
+) -> Iterator[str]:
+    for target in targets:
+        why = policy.protected.why(target.id, target.name, target.tags, target.pool)
+        if why:
+            yield f"{target.label}: {why}"
+            break
+    if len(targets) > policy.max_targets:
+        yield f"{len(targets)} targets are more than {policy.max_targets}"
+    if actor.kind == "unattended":
+        yield "nobody attends the caller"
+    if params.get("purge"):
+        yield "purge was asked for"
+
+
+def _decide(
+    policy: Policy, actor: Actor, operation: Operation, tier: int, reasons: tuple[str, ...]
+) -> Verdict:
+    action: Action = getattr(policy.actors, actor.kind).action(tier)
+    override = policy.operations.get(operation.id)
+    if override is not None and _STRICTNESS[override] > _STRICTNESS[action]:
+        action = override
+        reasons = (*reasons, f"the policy says {override!r} for {operation.id}")
+    if tier >= Tier.IRREVERSIBLE and action == "at_once":
+        # No policy can do away with a person's consent to what cannot be undone.
+        action = "consent"
+        reasons = (*reasons, "what cannot be undone always takes a person's consent")
+    is_final = tier >= Tier.IRREVERSIBLE
+    return Verdict(
+        action=action,
+        tier=tier,
+        reasons=reasons,
+        ttl_s=policy.plan_ttl_tier3_s if is_final else policy.plan_ttl_s,
+        terminal_is_enough=(
+            actor.kind == "person"
+            and policy.consent.terminal
+            and (policy.consent.terminal_tier3 or not is_final)
+        ),
+    )

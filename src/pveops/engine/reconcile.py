@@ -82,7 +82,9 @@ def _find_tasks(
     if not call.task_types:
         return []
     since = int(sent_at) - _SLACK_S
-    rows = list_tasks(client, item.target.node, since=since, vmid=item.target.id, source="all")
+    rows = list_tasks(
+        client, item.target.node, since=since, vmid=int(item.target.id), source="all"
+    )
     return [
         str(row.upid)
         for row in rows

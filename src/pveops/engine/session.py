@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from pveops.context import Actor
 
 
-def _silent(_index: int, _text: str, _share: float | None) -> None:
-    return
-
-
 class Session(NamedTuple):
     """One caller at one cluster.
 
@@ -42,7 +38,8 @@ class Session(NamedTuple):
     freeze_file: Path
     sender: Sender | None
     """How a consent code reaches a person; None: no way is configured."""
-    on_progress: Progress = _silent
+    on_progress: Progress | None = None
+    """Who watches; None: nobody."""
 
     def is_frozen(self) -> bool:
         """Whether `pve policy freeze` is in force."""
