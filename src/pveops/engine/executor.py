@@ -213,18 +213,18 @@ class ItemRun:
             return self._unknown(f"the task cannot be followed: {error.message}")
         self._task = task
         if task.kind is OutcomeKind.RUNNING:
-            return self._pending(f"its task is {task.text}")
+            return self._pending(f"its task is {task.exitstatus}")
         if task.kind is OutcomeKind.LOST:
-            return self._unknown(f"the task is lost: {task.text}")
-        self._write("task", step=self._number_of(step), upid=self._upid, exitstatus=task.text)
+            return self._unknown(f"the task is lost: {task.exitstatus}")
+        self._write(
+            "task", step=self._number_of(step), upid=self._upid, exitstatus=task.exitstatus
+        )
         return None
 
     def _task_progress(self) -> OnProgress | None:
         if self._tools.on_progress is None:
             return None
-        return lambda seen: self._progress(
-            seen.lines[-1] if seen.lines else "", seen.percent and seen.percent / 100
-        )
+        return lambda seen: self._progress(seen.text, seen.share)
 
     def _wait_state(self, step: WaitState) -> ItemOutcome:
         task = self._task
@@ -242,12 +242,12 @@ class ItemRun:
         except PveopsError as error:
             return self._unknown(f"the state cannot be read back: {error.message}")
         if sight.is_reached:
-            remark = "" if is_good or task is None else f" (its task said: {task.text})"
+            remark = "" if is_good or task is None else f" (its task said: {task.exitstatus})"
             return self._end("done", f"{sight.after['power']}{remark}", sight=sight)
         if sight.state is None:
             return self._unknown(f"the state cannot be read back: {sight.why}", sight)
         if task is not None and task.kind is OutcomeKind.UNKNOWN:
-            return self._unknown(f"the task ended with {task.text!r}", sight)
+            return self._unknown(f"the task ended with {task.exitstatus!r}", sight)
         return self._not_reached(step, sight)
 
     def _not_reached(self, step: WaitState, sight: Sight) -> ItemOutcome:
@@ -256,7 +256,7 @@ class ItemRun:
         if task is not None and not task.is_success:
             return self._end(
                 "failed",
-                f"the task failed: {task.text}; the guest is {state}",
+                f"the task failed: {task.exitstatus}; the guest is {state}",
                 error=TaskFailedError.code,
                 code=TaskFailedError.exit_code,
                 hint=f"pve task log {self._upid}",
@@ -320,7 +320,7 @@ class ItemRun:
             error=error,
             hint=hint,
             upid=self._upid,
-            exitstatus=self._task.text if self._task else "",
+            exitstatus=self._task.exitstatus if self._task else "",
             log_tail=tuple(self._task.log_tail) if self._task and code else (),
             before=self._item.before,
             after=sight.after if sight else {},
