@@ -27,10 +27,10 @@ LAST_PAUSE_S = 2.0
 GRACE_S = 120.0
 """How long the node of a task may be silent before the task counts as lost."""
 
-_GROWTH = 1.5
+_GROWTH = 2.0
 _FIRST_LOG_S = 1.0
-_LOG_EVERY_S = 4.0
-"""With one status every 2 s this stays near the rate that one web interface polls with."""
+_LOG_EVERY_S = 7.0
+"""With a status every 2 s this makes fewer than 0.7 requests a second over a minute."""
 _TAIL_LINES = 20
 _LOG_PAGE_LINES = 500
 _LIST_LIMIT = 500
