@@ -67,7 +67,7 @@ PHRASES = (
         RootOnlyError,
         _ROOT_HINT,
     ),
-    Phrase(r"already exists|already defined|already in use|is already used", ExistsError),
+    Phrase(r"already exists|' already defined|already in use|is already used", ExistsError),
     Phrase(
         r"guest agent is not running|No QEMU guest agent configured",
         GuestStateError,

@@ -17,7 +17,7 @@ from pveops.clock import VirtualClock
 from pveops.errors import OutcomeUnknownError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from conftest import Certificate, Handler, Server
+    from .conftest import Certificate, Handler, Server
 
 GET = Request("GET", "/version")
 POST = Request("POST", "/nodes/pve1/qemu/100/status/start")

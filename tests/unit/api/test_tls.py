@@ -25,7 +25,7 @@ from pveops.api.tls import fetch_certificate
 from pveops.errors import TlsError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from conftest import Certificate, Mint, Server
+    from .conftest import Certificate, Mint, Server
 
 WITH_CREDENTIAL = Request("GET", "/version", headers=(("Authorization", "PVEAPIToken=a"),))
 
