@@ -11,7 +11,12 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from pveops.sim.console import Consoles
+from pveops.sim.firewall import FirewallConfig
+from pveops.sim.node_settings import NodeSettings
+from pveops.sim.notification import Notifications
 from pveops.sim.pool import Pools
+from pveops.sim.sections import Sections, new_sections
 from pveops.sim.storage import Storages
 from pveops.sim.tasks import Task
 from pveops.sim.timeline import Timeline
@@ -39,6 +44,10 @@ class Node:
     last_pid: int = 1000
     hosts: str = ""
     """The text of /etc/hosts."""
+    settings: NodeSettings = field(default_factory=NodeSettings)
+    consoles: Consoles = field(default_factory=Consoles)
+    pending_updates: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of GET apt/update."""
     temporary_files: dict[str, bytes] = field(default_factory=dict)
     """Uploads below /var/tmp by path, until their task has taken them."""
 
@@ -68,6 +77,17 @@ class Cluster:
     nodes: dict[str, Node] = field(default_factory=dict)
     storages: Storages = field(default_factory=Storages)
     pools: Pools = field(default_factory=Pools)
+    options: dict[str, Any] = field(default_factory=dict)
+    """datacenter.cfg."""
+    firewall: dict[str, FirewallConfig] = field(default_factory=dict)
+    """By file: `cluster`, `node/NAME`, `guest/VMID`, `vnet/NAME`."""
+    notifications: Notifications = field(default_factory=Notifications)
+    sections: dict[str, Sections] = field(default_factory=new_sections)
+    """Metric servers, mappings and SDN objects by the name of their file."""
+    backup_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """jobs.cfg by id, oldest first."""
+    replication_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """replication.cfg by id."""
     random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
     journal: list[dict[str, Any]] = field(default_factory=list)
     """Every request and its answer, oldest first, for tests and for the demo."""
