@@ -11,8 +11,11 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from pveops.sim.broadcast import Broadcast
 from pveops.sim.console import Consoles
 from pveops.sim.firewall import FirewallConfig
+from pveops.sim.guest import Guest
+from pveops.sim.ha import HighAvailability
 from pveops.sim.node_settings import NodeSettings
 from pveops.sim.notification import Notifications
 from pveops.sim.pool import Pools
@@ -42,6 +45,9 @@ class Node:
     tasks: dict[str, Task] = field(default_factory=dict)
     """By UPID, oldest first."""
     last_pid: int = 1000
+    bridges: tuple[str, ...] = ("vmbr0",)
+    broadcast: Broadcast = field(default_factory=Broadcast)
+    """What its pvestatd last told the others."""
     hosts: str = ""
     """The text of /etc/hosts."""
     settings: NodeSettings = field(default_factory=NodeSettings)
@@ -76,6 +82,9 @@ class Cluster:
     """None: a standalone node that never joined a cluster."""
     nodes: dict[str, Node] = field(default_factory=dict)
     storages: Storages = field(default_factory=Storages)
+    guests: dict[int, Guest] = field(default_factory=dict)
+    """By vmid."""
+    ha: HighAvailability = field(default_factory=HighAvailability)
     pools: Pools = field(default_factory=Pools)
     options: dict[str, Any] = field(default_factory=dict)
     """datacenter.cfg."""
