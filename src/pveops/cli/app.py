@@ -1,0 +1,62 @@
+"""The tree of `pve`: every noun, imported when it is used."""
+
+from __future__ import annotations
+
+import click
+
+from pveops.cli.commands import Root
+
+_NOUNS = {
+    "status": ("pveops.cli.status:command", "the cluster at a glance, and what is wrong with it"),
+    "find": ("pveops.cli.find:command", "guests, nodes, storages, pools by a piece of their name"),
+    "guest": ("pveops.cli.guest:group", "guests: list, show, start, shutdown, stop, reboot, ..."),
+    "node": ("pveops.cli.node:group", "nodes: list, show"),
+    "storage": ("pveops.cli.storage:group", "storages: list, show"),
+    "task": ("pveops.cli.task:group", "tasks: list, show, log, wait, cancel"),
+    "api": ("pveops.cli.api:group", "any path of the API: get, ls, usage"),
+    "plan": ("pveops.cli.plan:group", "plans that wait for consent: list, show, cancel, code"),
+    "run": ("pveops.cli.run:group", "what was begun: list, show, wait, resume"),
+    "policy": ("pveops.cli.policy:group", "who may do what: show, freeze, unfreeze"),
+    "secrets": ("pveops.cli.secrets:command", "the stored API token: add, status"),
+    "audit": ("pveops.cli.audit:group", "the audit log: verify, show"),
+    "schema": ("pveops.cli.schema:group", "facts of the cluster's API: refresh"),
+    "init": ("pveops.cli.init:command", "make the configuration; trust a server, store a token"),
+    "doctor": ("pveops.cli.doctor:command", "check configuration, trust, token, consent"),
+    "demo": ("pveops.cli.demo:command", "a simulated cluster to try everything on"),
+    "skill": ("pveops.cli.skill:command", "the skill folder for agents: install, check"),
+    "completion": ("pveops.cli.completion:command", "completion for bash, zsh or fish"),
+}
+
+_HELP = """Operate Proxmox VE clusters: look, plan, get consent, act once, verify.
+
+Looking is always allowed. A change that needs a person's consent stores a plan, changes nothing
+and exits with 3; `pve-apply PLAN --code CODE` carries it out.
+
+\b
+Guests are named by vmid, by name, or by node/name:
+  pve status                      what is wrong
+  pve guest list --tag prod       which guests
+  pve guest show web01            one of them
+  pve guest shutdown web01 --reason "kernel update"
+
+\b
+Exit codes: 0 done or already so; 1 bug; 2 usage; 3 consent needed; 4 refused;
+5 not found or ambiguous; 6 access; 7 configuration, TLS; 8 pending; 9 conflict;
+10 task failed; 11 partial; 12 unreachable or no quorum; 13 outcome unknown, do not
+retry; 14 rejected by the API.
+"""
+
+
+@click.group(cls=Root, lazy=_NOUNS, help=_HELP, invoke_without_command=True)
+@click.option("--version", is_flag=True, help="The version, and nothing else.")
+@click.pass_context
+def root(context: click.Context, version: bool) -> None:
+    """The root of all commands."""
+    if version:
+        from pveops import __version__
+
+        click.echo(f"pve {__version__}")
+        context.exit()
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        context.exit()

@@ -1,0 +1,148 @@
+"""One call of the command line: its words, its surroundings, its options, its clock."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from pveops.cli.wiring import Wiring
+    from pveops.clock import Clock
+    from pveops.context import Actor
+    from pveops.engine.executor import Progress
+
+
+class Options:
+    """What was asked for before and after the command's own words."""
+
+    def __init__(self) -> None:
+        self.profile = ""
+        self.as_json = False
+        self.fields: tuple[str, ...] = ()
+        self.limit: int | None = None
+        self.is_full = False
+        self.reason = ""
+        self.is_unattended = False
+        self.has_trace = False
+        self.wait_s: float | None = None
+
+
+class Call:
+    """Made once a process, and handed to every command as click's `obj`.
+
+    may_detach: whether a long change may go on in another process; only a process that is ours
+        alone may fork.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        arguments: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        clock: Clock,
+        stdin: TextIO,
+        stdout: TextIO,
+        stderr: TextIO,
+        may_detach: bool = False,
+    ) -> None:
+        self.program = program
+        self.arguments = tuple(arguments)
+        self.environ = environ
+        self.clock = clock
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.may_detach = may_detach
+        self.started = clock.monotonic()
+        self.options = Options()
+        self.operation = ""
+        self.on_progress: Progress | None = None
+        """Where a run tells how far it is, while somebody watches."""
+        self.claimed_run = ""
+        """The run that this call began, as soon as there is one."""
+        self._actor: Actor | None = None
+        self._wiring: Wiring | None = None
+
+    @classmethod
+    def of_process(cls, program: str, arguments: Sequence[str]) -> Call:
+        """The call that this process was started for."""
+        import os
+
+        from pveops.clock import SystemClock
+
+        return cls(
+            program,
+            arguments,
+            environ=os.environ,
+            clock=SystemClock(),
+            stdin=sys.stdin,
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+            may_detach=True,
+        )
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks."""
+        if self._actor is None:
+            from pveops.context import identify_actor
+
+            self._actor = identify_actor(
+                self.environ,
+                has_terminal=_is_terminal(self.stdin) and _is_terminal(self.stdout),
+                is_unattended=self.options.is_unattended,
+            )
+        return self._actor
+
+    @property
+    def is_person(self) -> bool:
+        """Whether a person sits at a terminal, as far as can be told."""
+        return self.actor.kind == "person"
+
+    @property
+    def has_rich_view(self) -> bool:
+        """Whether colour and tables are wanted: a terminal, and no agent behind it."""
+        return (
+            not self.options.as_json
+            and _is_terminal(self.stdout)
+            and self.environ.get("TERM") != "dumb"
+            and self.is_person
+        )
+
+    @property
+    def wiring(self) -> Wiring:
+        """The way to the cluster and to what is kept on this machine; made when first asked."""
+        if self._wiring is None:
+            from pveops.cli.wiring import Wiring
+
+            self._wiring = Wiring(self)
+        return self._wiring
+
+    @property
+    def is_wired(self) -> bool:
+        """Whether anything was asked of the cluster or the configuration yet."""
+        return self._wiring is not None
+
+    @property
+    def line(self) -> str:
+        """The command as it was typed."""
+        return shlex.join([self.program, *self.arguments])
+
+    def elapsed_s(self) -> float:
+        """Seconds since the call began."""
+        return self.clock.monotonic() - self.started
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        if self._wiring is not None:
+            self._wiring.close()
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False

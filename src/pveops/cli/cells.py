@@ -1,0 +1,44 @@
+"""Values as they stand in a cell, in text and on a terminal alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pveops.cli.answer import Column
+from pveops.units import format_bytes, format_duration, format_percent
+
+
+def cell(column: Column, item: Mapping[str, Any]) -> str:
+    """One value in words; empty for what is not known."""
+    value = item.get(column.key)
+    if value is None or value == "":
+        return ""
+    if column.kind == "text":
+        return _text(value)
+    if not isinstance(value, int | float):
+        return str(value)
+    if column.kind == "bytes":
+        return format_bytes(value)
+    if column.kind == "percent":
+        return format_percent(value)
+    if column.kind == "duration":
+        return format_duration(value)
+    if column.kind == "time":
+        return format_time(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def format_time(seconds: float) -> str:
+    """Seconds since the epoch as UTC: `2026-11-24T10:50Z`."""
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(seconds))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ",".join(str(part) for part in value)
+    return " ".join(str(value).split())

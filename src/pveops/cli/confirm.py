@@ -1,0 +1,39 @@
+"""Asking the person at the terminal; nobody else is ever asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pveops.operations.catalog import Tier
+
+if TYPE_CHECKING:
+    from pveops.cli.call import Call
+    from pveops.engine.change import Confirm
+    from pveops.engine.gate import Verdict
+    from pveops.operations.plan import Plan
+
+
+def confirm_at_terminal(call: Call) -> Confirm:
+    """A `Confirm` that shows the plan and reads one line; an empty one means "no"."""
+
+    def confirm(plan: Plan, plan_id: str, verdict: Verdict) -> str | None:
+        from pveops.cli.changes import plan_card
+        from pveops.redact import redact
+
+        click.echo(redact(plan_card(plan, plan_id, call.clock.now())), err=True)
+        typed: str = click.prompt(
+            _question(plan, verdict), default="", show_default=False, err=True
+        )
+        return typed.strip() or None
+
+    return confirm
+
+
+def _question(plan: Plan, verdict: Verdict) -> str:
+    if verdict.tier < Tier.IRREVERSIBLE:
+        return "type yes to do it"
+    if len(plan.items) == 1:
+        return f"this cannot be undone: type the name of the guest ({plan.items[0].target.name})"
+    return f"this cannot be undone: type the number of targets ({len(plan.items)})"

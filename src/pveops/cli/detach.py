@@ -1,0 +1,204 @@
+"""Changes that outlive the process that asked for them.
+
+An agent's shell gives up on a command after some seconds and may kill it; a change must neither
+be cut off nor be forgotten by that. So the work is done by a child that was forked before any
+thread, socket or database handle existed and that holds nothing of the caller: a session of its
+own, and none of the caller's pipes. It reports over a pipe; what becomes of it stands in the
+store, whoever listens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pveops.cli.answer import Answer, Written
+from pveops.cli.failure import Terminated, answer_of
+from pveops.errors import InternalError, OutcomeUnknownError, PendingError
+
+if TYPE_CHECKING:
+    from pveops.cli.call import Call
+
+WAIT_S = 7.0
+"""From the start of the process, so that the answer is there within 8 s."""
+_LAST_WORDS_S = 2.0
+
+OnClaimed = Callable[[str], None]
+Work = Callable[[OnClaimed], Answer]
+
+
+def patience_s(call: Call) -> float | None:
+    """How much longer this call may wait for something to end; None: as long as it takes."""
+    wait_s = call.options.wait_s
+    if wait_s is None:
+        if call.is_person:
+            return None
+        wait_s = WAIT_S
+    return max(0.0, wait_s - call.elapsed_s())
+
+
+def carry(call: Call, work: Work) -> Answer | Written:
+    """Do the work: in the foreground for a person, else in a worker that is waited for a while."""
+    if not call.may_detach or call.is_person:
+        return _in_foreground(call, work)
+    return _Worker(call, work).watch()
+
+
+def _in_foreground(call: Call, work: Work) -> Answer:
+    def note(run: str) -> None:
+        call.claimed_run = run
+
+    if not call.has_rich_view:
+        return work(note)
+    from pveops.cli.rich_view import run_progress
+
+    with run_progress(call) as on_progress:
+        call.on_progress = on_progress
+        return work(note)
+
+
+class _Worker:
+    """The child, as its parent sees it."""
+
+    def __init__(self, call: Call, work: Work) -> None:
+        self._call = call
+        self._buffer = b""
+        self._final: Written | None = None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._pipe, writing = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._pipe)
+            _work_and_leave(call, work, writing)
+        os.close(writing)
+
+    def watch(self) -> Answer | Written:
+        """The worker's answer, or "pending" when it takes longer than the caller has time."""
+        wait_s = self._call.options.wait_s
+        ends = self._call.started + (WAIT_S if wait_s is None else wait_s)
+        try:
+            while self._listen(ends):
+                pass
+        except (KeyboardInterrupt, Terminated):
+            self._stop_unclaimed()
+            raise
+        finally:
+            os.close(self._pipe)
+        if self._final is not None:
+            os.waitpid(self._pid, 0)
+            return self._final
+        return self._without_answer(is_late=self._call.clock.monotonic() >= ends)
+
+    def _listen(self, ends: float) -> bool:
+        """Take one message; False when there is nothing more to wait for.
+
+        As long as no run is claimed there is no id to come back with, so it is waited for.
+        """
+        left = None
+        if self._call.claimed_run:
+            left = max(0.0, ends - self._call.clock.monotonic())
+        ready, _, _ = select.select([self._pipe], [], [], left)
+        if not ready:
+            return False
+        chunk = os.read(self._pipe, 65_536)
+        self._buffer += chunk
+        while b"\n" in self._buffer:
+            line, _, self._buffer = self._buffer.partition(b"\n")
+            self._take(json.loads(line))
+        return bool(chunk) and self._final is None
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "run" in message:
+            self._call.claimed_run = message["run"]
+        else:
+            self._final = Written(message["text"], message["code"])
+
+    def _stop_unclaimed(self) -> None:
+        """The caller has left: what has not begun does not begin; what has, goes on."""
+        if not self._call.claimed_run:
+            os.kill(self._pid, signal.SIGTERM)
+        ends = self._call.clock.monotonic() + _LAST_WORDS_S
+        while self._final is None and not self._call.claimed_run:
+            left = ends - self._call.clock.monotonic()
+            ready, _, _ = select.select([self._pipe], [], [], max(0.0, left))
+            if not ready or not self._listen(0.0):
+                return
+
+    def _without_answer(self, *, is_late: bool) -> Answer:
+        run = self._call.claimed_run
+        from pveops.cli.failure import answer_of_error
+
+        if run and is_late:
+            error = PendingError(
+                f"{run} goes on in the background",
+                hint=f"pve run wait {run}",
+                details={"run": run},
+            )
+            pending = answer_of_error(self._call.operation, error)
+            return pending._replace(verdict=f"pending: {error.message}", changed=None)
+        if run:
+            lost = OutcomeUnknownError(
+                f"the worker of {run} ended without a word",
+                hint=f"pve run resume {run}",
+                details={"run": run},
+            )
+            return answer_of_error(self._call.operation, lost)._replace(changed=None)
+        return answer_of_error(
+            self._call.operation,
+            InternalError("the worker ended without a word; nothing was begun"),
+        )
+
+
+def _work_and_leave(call: Call, work: Work, pipe: int) -> NoReturn:
+    """The child's whole life. It never returns into the parent's stack."""
+    code = 1
+    try:
+        os.setsid()
+        _let_go_of_the_caller(pipe)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+        def claimed(run: str) -> None:
+            call.claimed_run = run
+            _report(pipe, {"run": run})
+
+        written = _answer(call, work, claimed)
+        code = written.code
+        _report(pipe, {"text": written.text, "code": written.code})
+        call.close()
+    finally:
+        os._exit(code)
+
+
+def _answer(call: Call, work: Work, claimed: OnClaimed) -> Written:
+    from pveops.cli.emit import write
+
+    try:
+        return write(call, work(claimed))
+    except BaseException as problem:  # noqa: BLE001 - the parent prints what it came to
+        call.options.fields = ()
+        return write(call, answer_of(call, problem))
+
+
+def _let_go_of_the_caller(pipe: int) -> None:
+    """The caller's shell waits until nobody holds its pipes any more."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    os.closerange(3, pipe)
+    os.closerange(pipe + 1, 256)
+
+
+def _report(pipe: int, message: dict[str, Any]) -> None:
+    """One line to whoever still listens."""
+    line = json.dumps(message).encode() + b"\n"
+    try:
+        while line:
+            line = line[os.write(pipe, line) :]
+    except BrokenPipeError:
+        return

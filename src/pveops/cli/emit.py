@@ -1,0 +1,50 @@
+"""Writing an answer: as JSON, for a terminal, or as lean text; always redacted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pveops.cli.answer import Answer, Written, choose_fields, limit_listing
+
+if TYPE_CHECKING:
+    from pveops.cli.call import Call
+
+
+def emit(call: Call, outcome: Answer | Written) -> int:
+    """Write it to the call's stdout; the exit code."""
+    if isinstance(outcome, Answer) and call.has_rich_view:
+        from pveops.cli.rich_view import show
+
+        answer = prepare(call, outcome)
+        show(answer, call)
+        return answer.code
+    written = outcome if isinstance(outcome, Written) else write(call, outcome)
+    call.stdout.write(written.text)
+    return written.code
+
+
+def write(call: Call, answer: Answer) -> Written:
+    """The answer as the characters that go out. Raises UsageError for unknown fields."""
+    answer = prepare(call, answer)
+    if call.options.as_json:
+        from pveops.cli.jsonout import render_json
+
+        return Written(render_json(answer), answer.code)
+    from pveops.cli.text import MAX_CHARS, render_text
+    from pveops.redact import redact
+
+    limit = None if call.options.is_full else MAX_CHARS
+    shown = render_text(answer, limit=limit, again=call.line)
+    return Written(redact(shown.text), answer.code)
+
+
+def prepare(call: Call, answer: Answer) -> Answer:
+    """The answer with the fields and rows that were asked for, and with the call's figures."""
+    options = call.options
+    if options.fields:
+        answer = choose_fields(answer, options.fields)
+    answer = limit_listing(answer, options.limit)
+    meta = {**answer.meta, "elapsed_ms": round(call.elapsed_s() * 1000)}
+    if call.is_wired:
+        meta |= call.wiring.meta()
+    return answer._replace(operation=answer.operation or call.operation, meta=meta)

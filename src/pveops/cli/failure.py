@@ -1,0 +1,106 @@
+"""The one place that makes an answer and an exit code of whatever went wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pveops.cli.answer import Answer
+from pveops.errors import InternalError, PveopsError, UsageError
+
+if TYPE_CHECKING:
+    from pveops.cli.call import Call
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def answer_of(call: Call, problem: BaseException) -> Answer:
+    """The answer that an exception comes to. Raises nothing."""
+    if isinstance(problem, PveopsError):
+        return answer_of_error(call.operation, problem)
+    if isinstance(problem, Terminated):
+        return _interrupted(call, TERMINATED)
+    if isinstance(problem, KeyboardInterrupt):
+        return _interrupted(call, INTERRUPTED)
+    from click.exceptions import Abort, ClickException
+
+    if isinstance(problem, Abort):
+        return _interrupted(call, INTERRUPTED)
+    if isinstance(problem, ClickException):
+        return answer_of_error(call.operation, _usage(problem))
+    return answer_of_error(call.operation, _bug(call, problem))
+
+
+def answer_of_error(operation: str, error: PveopsError) -> Answer:
+    """An error as an answer: `error E_CODE: message`, then what to do next."""
+    details = dict(error.details)
+    findings = tuple(details.pop("findings", ()))
+    return Answer(
+        f"error {error.code}: {error.message}",
+        code=error.exit_code,
+        operation=operation,
+        findings=findings,
+        error=error_members(error, details),
+        next=(error.hint,) if error.hint else (),
+    )
+
+
+def error_members(error: PveopsError, details: dict[str, Any]) -> dict[str, Any]:
+    """The member `error` of the envelope."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retry": error.retry.value,
+        "details": details,
+    }
+
+
+def _interrupted(call: Call, code: int) -> Answer:
+    run = call.claimed_run
+    word = "interrupted" if code == INTERRUPTED else "terminated"
+    told = f"{word}; the run {run} is not finished" if run else word
+    return Answer(
+        told,
+        code=code,
+        operation=call.operation,
+        changed=None if run else False,
+        error={"code": "E_INTERRUPTED", "message": told, "hint": "", "retry": "probe"},
+        next=(f"pve run resume {run}",) if run else (),
+    )
+
+
+def _usage(problem: Any) -> UsageError:
+    context = getattr(problem, "ctx", None)
+    hint = f"{context.command_path} --help" if context is not None else "pve --help"
+    return UsageError(problem.format_message().rstrip("."), hint=hint)
+
+
+def _bug(call: Call, problem: BaseException) -> InternalError:
+    place = _log_traceback(call, problem)
+    where = f"; the traceback is in {place}" if place else ""
+    return InternalError(f"{type(problem).__name__} in {call.operation or call.program}{where}")
+
+
+def _log_traceback(call: Call, problem: BaseException) -> str:
+    """Append the traceback, redacted, to the log file; its path, or nothing when that failed."""
+    import os
+    import traceback
+
+    from pveops.config.paths import find_paths
+    from pveops.redact import redact
+
+    try:
+        path = find_paths(call.environ).crash_file
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = redact("".join(traceback.format_exception(problem)))
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"--- {call.clock.now():.0f} {call.operation}\n{text}")
+    except Exception:  # noqa: BLE001 - the bug itself is what has to be told
+        return ""
+    return str(path)

@@ -1,0 +1,190 @@
+"""`pve guest`: look at guests; the power verbs are in `power`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pveops.cli.answer import Answer, Facts, Lines, Listing
+from pveops.cli.call import Call
+from pveops.cli.commands import Command, Group, list_options
+
+if TYPE_CHECKING:
+    from pveops.domain.guest import Guest, GuestConfig, GuestState, PendingChange, Snapshot
+
+_POWER = "pveops.cli.power:power_command"
+
+group = Group(
+    "guest",
+    help="""Guests: VMs (qemu) and containers (lxc).
+
+    A guest is named by vmid, by name, or by node/name; a change needs exactly one match, or a
+    selector such as --tag for many.""",
+    lazy={
+        "list": ("pveops.cli.guest:list_guests", "guests with state and place, by selector"),
+        "show": ("pveops.cli.guest:show_guest", "one guest: state, configuration, snapshots"),
+        "start": (_POWER, "start guests"),
+        "shutdown": (_POWER, "shut guests down cleanly"),
+        "stop": (_POWER, "cut the power of guests at once"),
+        "reboot": (_POWER, "shut guests down cleanly and start them again"),
+        "reset": (_POWER, "press the reset button of VMs"),
+        "suspend": (_POWER, "pause guests in memory, or VMs to disk"),
+        "resume": (_POWER, "let paused or hibernated guests go on"),
+    },
+)
+
+
+def _selectors(function: Any) -> Any:
+    from pveops.cli.selectors import selector_options
+
+    return selector_options(function)
+
+
+@click.command(
+    "list",
+    cls=Command,
+    operation="guest.list",
+    examples=("pve guest list --status stopped --fields vmid,name,tags,maxmem_bytes --json",),
+)
+@_selectors
+@list_options
+@click.pass_obj
+def list_guests(call: Call, /, **options: Any) -> Answer:
+    """List guests with state and place."""
+    from pveops.cli.guest_items import count_guests, guest_listing
+    from pveops.cli.selectors import describe, selector_of
+    from pveops.domain.inventory import read_inventory
+    from pveops.domain.selection import select_guests
+
+    selector = selector_of(options)
+    inventory = read_inventory(call.wiring.reader)
+    guests = select_guests(inventory.guests, selector)
+    if selector.is_empty:
+        verdict = count_guests(guests) + f" on {len(inventory.nodes)} nodes"
+    else:
+        verdict = f"{count_guests(guests)} ({describe(selector)}; {len(inventory.guests)} visible)"
+    if inventory.nodes_not_online:
+        verdict += f"; not online: {', '.join(inventory.nodes_not_online)}"
+    blocks = (guest_listing(guests),)
+    if not inventory.guests:
+        return Answer(verdict, blocks=blocks, next=("pve status   # may the token see guests?",))
+    return Answer(verdict, blocks=blocks)
+
+
+@click.command("show", cls=Command, operation="guest.show")
+@click.argument("guest")
+@click.option("--notes", is_flag=True, help="Show its notes, which others wrote.")
+@click.option("--config", "with_config", is_flag=True, help="Show the whole configuration.")
+@click.pass_obj
+def show_guest(call: Call, guest: str, notes: bool, with_config: bool) -> Answer:
+    """Show one guest: state, configuration, pending changes, snapshots."""
+    from pveops.domain.guest import (
+        read_guest_config,
+        read_guest_state,
+        read_pending_changes,
+        read_snapshots,
+    )
+    from pveops.domain.inventory import read_inventory
+    from pveops.domain.selection import resolve_guest
+
+    reader = call.wiring.reader
+    inventory = read_inventory(reader)
+    found = resolve_guest(inventory, guest)
+    if found.node in inventory.nodes_not_online:
+        return _unknown(found)
+    state = read_guest_state(reader, found.ref)
+    config = read_guest_config(reader, found.ref)
+    pending = read_pending_changes(reader, found.ref)
+    snapshots = read_snapshots(reader, found.ref)
+    return _show(found, state, config, pending, snapshots, notes=notes, with_config=with_config)
+
+
+def _unknown(guest: Guest) -> Answer:
+    from pveops.cli.guest_items import guest_item
+
+    return Answer(
+        f"{guest.ref.label}: state unknown, because {guest.node} is not online; "
+        f"its last word was {guest.reported_status!r}",
+        data=guest_item(guest),
+        next=(f"pve node show {guest.node}",),
+    )
+
+
+def _show(
+    guest: Guest,
+    state: GuestState,
+    config: GuestConfig,
+    pending: tuple[PendingChange, ...],
+    snapshots: tuple[Snapshot, ...],
+    *,
+    notes: bool,
+    with_config: bool,
+) -> Answer:
+    from pveops.cli.guest_items import guest_item
+    from pveops.domain.guest import disks_of
+    from pveops.redact import redact_params
+    from pveops.units import format_bytes, format_duration
+
+    values = redact_params({k: v for k, v in config.values.items() if k != "description"})
+    disks = disks_of(guest.kind, values)
+    up = f" for {format_duration(state.uptime_s)}" if state.is_running else ""
+    pairs = (
+        ("lock", state.lock),
+        ("template", "yes" if state.is_template else ""),
+        ("ha", state.hastate if state.is_ha_managed else ""),
+        ("cpu", f"{guest.cpu:.0%} of {guest.maxcpu:g}"),
+        ("memory", f"{format_bytes(guest.mem_bytes)} of {format_bytes(guest.maxmem_bytes)}"),
+        *((slot, volume) for slot, volume in sorted(disks.items())),
+        *((key, str(values[key])) for key in sorted(values) if key.startswith("net")),
+        ("onboot", "yes" if config.starts_on_boot else "no"),
+        ("protection", "yes" if config.is_protected else ""),
+        ("agent", "configured" if state.has_agent else "not configured")
+        if guest.kind == "qemu"
+        else ("", ""),
+        ("tags", ",".join(guest.tags)),
+        ("pool", guest.pool),
+        ("pending", _pending(pending)),
+        ("snapshots", ", ".join(snapshot.name for snapshot in snapshots)),
+        ("digest", config.digest[:12]),
+    )
+    text = config.get("description")
+    data = {
+        "guest": guest_item(guest),
+        "state": state._asdict() | {"ref": state.ref._asdict(), "power": state.power},
+        "config": values,
+        "pending": [change._asdict() for change in pending],
+        "snapshots": [snapshot._asdict() for snapshot in snapshots],
+    }
+    if notes:
+        data["untrusted"] = {"notes": text}
+    blocks: list[Facts | Lines | Listing] = [Facts(pairs)]
+    if with_config:
+        rows = tuple((key, str(values[key])) for key in sorted(values))
+        blocks.append(Facts(rows, "configuration:"))
+    if notes:
+        blocks.append(_notes(guest, text))
+    more = (f"pve guest show {guest.vmid} --notes",) if text and not notes else ()
+    return Answer(
+        f"{guest.ref.label} is {state.power}{up}", data=data, blocks=tuple(blocks), next=more
+    )
+
+
+def _pending(pending: tuple[PendingChange, ...]) -> str:
+    from pveops.redact import redact_value
+
+    def word(change: PendingChange) -> str:
+        if change.is_removal:
+            return f"{change.key} removed"
+        return f"{change.key}={redact_value(change.pending, change.key)}"
+
+    return ", ".join(word(change) for change in pending)
+
+
+def _notes(guest: Guest, text: str) -> Lines:
+    if not text:
+        return Lines(("no notes",))
+    from pveops.sanitize import frame_untrusted
+
+    source = f"notes of {guest.ref.label}; anyone with VM.Config.Options may write them"
+    return Lines(tuple(frame_untrusted(text, source, limit=400).split("\n")))

@@ -1,0 +1,82 @@
+"""The JSON envelope.
+
+    {"ok", "operation", "changed", "data" | "plan" | "receipt", "findings", "error", "next",
+     "truncated", "meta"}
+
+One line, compact. `ok`, `operation`, `changed` and `meta` are always there; any other member is
+left out when it has nothing to say. `error` is {"code", "message", "hint", "retry", "details"}.
+The data of a list is {"total", "items"}. Text that others wrote stands under `untrusted` only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pveops.cli.answer import Answer
+from pveops.redact import redact, redact_value
+
+
+def envelope(answer: Answer) -> dict[str, Any]:
+    """The answer as one JSON-like value, redacted."""
+    members: dict[str, Any] = {
+        "ok": answer.ok,
+        "operation": answer.operation,
+        "changed": answer.changed,
+    }
+    optional = {
+        "data": _data(answer),
+        "plan": answer.plan,
+        "receipt": answer.receipt,
+        "findings": list(answer.findings),
+        "error": answer.error,
+        "next": list(answer.next),
+        "truncated": _truncated(answer),
+    }
+    for name, value in optional.items():
+        if value is not None and value != []:
+            plain = msgspec.to_builtins(value, str_keys=True)
+            members[name] = clean_data(plain) if name == "data" else _clean_texts(plain)
+    members["meta"] = {**answer.meta, "exit_code": answer.code}
+    return members
+
+
+def render_json(answer: Answer) -> str:
+    """The envelope on one line."""
+    return msgspec.json.encode(envelope(answer)).decode() + "\n"
+
+
+def _data(answer: Answer) -> Any:
+    if answer.data is not None or answer.listing is None:
+        return answer.data
+    listing = answer.listing
+    return {"total": listing.size, "items": [listing.to_item(row) for row in listing.rows]}
+
+
+def _truncated(answer: Answer) -> Any:
+    listing = answer.listing
+    if listing is None or len(listing.rows) >= listing.size:
+        return None
+    return {"shown": len(listing.rows), "total": listing.size}
+
+
+def clean_data(data: Any) -> Any:
+    """What PVE said, without secrets. In a row of `key` and `value` the key is the name."""
+    if isinstance(data, dict) and isinstance(data.get("key"), str):
+        return {name: redact_value(item, data["key"]) for name, item in data.items()}
+    if isinstance(data, dict):
+        return {
+            name: clean_data(item) if isinstance(item, dict | list) else redact_value(item, name)
+            for name, item in data.items()
+        }
+    return [clean_data(item) for item in data] if isinstance(data, list) else redact_value(data)
+
+
+def _clean_texts(value: Any) -> Any:
+    """Our own members: their names are ours, so only texts may hold a secret."""
+    if isinstance(value, dict):
+        return {name: _clean_texts(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_clean_texts(item) for item in value]
+    return redact(value) if isinstance(value, str) else value

@@ -1,0 +1,30 @@
+"""The entry points `pve` and `pve-apply`.
+
+`--version` is answered before anything is imported: scripts and agents ask for it often.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def pve() -> int:
+    """`pve`: look, plan, and do what needs no consent."""
+    return _enter("pve")
+
+
+def pve_apply() -> int:
+    """`pve-apply`: carry out one plan that a person has agreed to."""
+    return _enter("pve-apply")
+
+
+def _enter(program: str) -> int:
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        from pveops import __version__
+
+        sys.stdout.write(f"{program} {__version__}\n")
+        return 0
+    from pveops.cli.process import run_process
+
+    return run_process(program, arguments)

@@ -1,0 +1,156 @@
+"""`pve plan`: plans that wait for a person's consent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pveops.cli.answer import Answer, Column, Facts, Lines, Listing
+from pveops.cli.call import Call
+from pveops.cli.commands import Group, list_options
+from pveops.errors import ConflictError
+
+if TYPE_CHECKING:
+    from pveops.engine.store import PlanRow
+    from pveops.operations.plan import Plan
+
+group = Group("plan", help="Plans: what would be done, waiting for a person's consent.")
+
+_COLUMNS = (
+    Column("id"),
+    Column("state"),
+    Column("operation"),
+    Column("targets"),
+    Column("tier", kind="number"),
+    Column("expires", kind="time"),
+    Column("run", is_sparse=True),
+)
+_FIELDS = (*(column.key for column in _COLUMNS), "created", "actor", "reason")
+
+
+def _state(row: PlanRow, now: float) -> str:
+    return "expired" if row.state == "open" and now >= row.expires else row.state
+
+
+@group.command("list", operation="plan.list")
+@click.option("--all", "with_old", is_flag=True, help="Used, cancelled and expired ones, too.")
+@list_options
+@click.pass_obj
+def list_plans(call: Call, with_old: bool) -> Answer:
+    """List open plans; with --all every kept one."""
+    from pveops.operations.plan import decode_plan
+
+    now = call.clock.now()
+    rows = call.wiring.store.list_plans(500)
+    shown = [row for row in rows if with_old or _state(row, now) == "open"]
+
+    def item(row: PlanRow) -> dict[str, Any]:
+        plan = decode_plan(row.json)
+        return {
+            "id": row.id,
+            "state": _state(row, now),
+            "operation": row.operation,
+            "targets": ",".join(each.target.id for each in plan.items[:8]),
+            "tier": plan.tier,
+            "expires": row.expires,
+            "run": row.run or "",
+            "created": row.created,
+            "actor": plan.actor,
+            "reason": plan.reason,
+        }
+
+    noun = "kept" if with_old else "open"
+    return Answer(f"{len(shown)} {noun} plans", blocks=(Listing(shown, item, _FIELDS, _COLUMNS),))
+
+
+@group.command("show", operation="plan.show")
+@click.argument("plan")
+@click.pass_obj
+def show_plan(call: Call, plan: str) -> Answer:
+    """Show one plan whole: targets, steps, what is lost, what undoes it, findings."""
+    from pveops.cli.changes import plan_card
+    from pveops.operations.plan import decode_plan, plain
+
+    row = call.wiring.store.get_plan(plan)
+    found = decode_plan(row.json)
+    now = call.clock.now()
+    state = _state(row, now)
+    blocks = (
+        Lines(tuple(plan_card(found, row.id, now).split("\n"))),
+        Facts((("tier", "; ".join(found.tier_reasons)), ("run", row.run or ""))),
+        Lines(tuple(_step_lines(found))),
+    )
+    next_ = (f"pve run show {row.run}",) if row.run else ()
+    if state == "open":
+        next_ = (f"pve-apply {row.id} --code CODE",)
+    return Answer(
+        f"{row.id} is {state}",
+        plan=plain(found) | {"id": row.id, "state": state, "hash": row.hash},
+        findings=found.findings,
+        blocks=blocks,
+        next=next_,
+    )
+
+
+def _step_lines(plan: Plan) -> list[str]:
+    from pveops.operations.plan import Call as CallStep
+    from pveops.operations.plan import Note, WaitState, WaitTask
+
+    lines = []
+    for item in plan.items:
+        lines.append(f"steps for {item.target.label}:")
+        for step in item.steps:
+            if isinstance(step, CallStep):
+                given = " ".join(f"{name}={value}" for name, value in step.params.items())
+                lines.append(f"  {step.method} {step.path} {given}".rstrip())
+            elif isinstance(step, WaitTask):
+                lines.append(f"  wait for its task, at most {step.timeout_s:g} s")
+            elif isinstance(step, WaitState):
+                lines.append(f"  read back: {step.state}, within {step.timeout_s:g} s")
+            elif isinstance(step, Note):
+                lines.append(f"  {step.text}")
+    return lines
+
+
+@group.command("cancel", operation="plan.cancel")
+@click.argument("plan")
+@click.pass_obj
+def cancel_plan(call: Call, plan: str) -> Answer:
+    """Cancel an open plan, so that nobody can apply it any more."""
+    store = call.wiring.store
+    row = store.get_plan(plan)
+    if store.cancel_plan(row.id):
+        return Answer(f"cancelled: {row.id}; it cannot be applied any more", data={"plan": row.id})
+    row = store.get_plan(plan)
+    if row.state == "cancelled":
+        return Answer(f"already so: {row.id} is cancelled", data={"plan": row.id})
+    raise ConflictError(
+        f"{row.id} was applied already", hint=f"pve run show {row.run}", details={"run": row.run}
+    )
+
+
+@group.command("code", operation="plan.code")
+@click.argument("plan")
+@click.pass_obj
+def send_code(call: Call, plan: str) -> Answer:
+    """Send a fresh consent code for an open plan to the person; the one before is void."""
+    from pveops.engine.apply import load_plan
+    from pveops.engine.change import send_consent_code
+    from pveops.errors import ConfigError, StalePlanError
+
+    session = call.wiring.session()
+    row, found = load_plan(session, plan)
+    state = _state(row, call.clock.now())
+    if state != "open":
+        raise StalePlanError(f"{row.id} is {state}", hint="ask for the operation again")
+    if send_consent_code(session, row, found) == "no-sender":
+        raise ConfigError(
+            "no way to send a code is configured (consent.sender of the profile)",
+            hint=f"a person at a terminal of this machine: pve-apply {row.id}",
+        )
+    return Answer(
+        f"a fresh code for {row.id} was sent to the person",
+        data={"plan": row.id},
+        next=(f"pve-apply {row.id} --code CODE",),
+    )

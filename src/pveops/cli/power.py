@@ -1,0 +1,133 @@
+"""The power verbs of `pve guest`, made from their rows in the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pveops.cli.answer import Answer, Written
+from pveops.cli.call import Call
+from pveops.cli.commands import Command, wait_option
+from pveops.cli.selectors import selector_of, selector_options
+from pveops.errors import UsageError
+from pveops.operations.catalog import Operation, Param, Tier, get_operation
+
+if TYPE_CHECKING:
+    from pveops.cli.detach import OnClaimed
+    from pveops.operations.plan import Scalar
+
+_DURATION_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def parse_duration(text: str) -> int | None:
+    """The seconds that `90`, `90s`, `5m` or `2h` spell, or None."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _DURATION_UNITS else (text, "s")
+    if not number.isascii() or not number.isdecimal():
+        return None
+    return int(number) * _DURATION_UNITS[unit]
+
+
+def _duration_within(param: Param) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """An option's callback that takes a duration within what the parameter allows."""
+
+    def convert(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+        if text is None:
+            return None
+        seconds = parse_duration(text)
+        if seconds is None:
+            message = f"{text!r} is no duration; write 90, 90s or 5m"
+        elif not (param.minimum or 0) <= seconds <= (param.maximum or seconds):
+            message = f"it has to be from {param.minimum} s to {param.maximum} s"
+        else:
+            return seconds
+        raise click.BadParameter(message, context, option)
+
+    return convert
+
+
+def power_command(verb: str) -> click.Command:
+    """`pve guest VERB`."""
+    operation = get_operation(f"guest.{verb}")
+
+    @click.pass_obj
+    def run(call: Call, /, guests: tuple[str, ...], **options: Any) -> Answer | Written:
+        return _run(call, operation, guests, options)
+
+    decorated: Any = selector_options(wait_option(run))
+    return Command(
+        verb,
+        callback=decorated,
+        help=_help(operation),
+        operation=operation.id,
+        params=[*_params(operation), *reversed(decorated.__click_params__)],
+    )
+
+
+def _help(operation: Operation) -> str:
+    consent = (
+        "Done at once, within the policy's limits."
+        if operation.tier <= Tier.REVERSIBLE
+        else "Stores a plan and exits with 3 unless the caller is a person at a terminal, who is "
+        "asked in place."
+    )
+    kinds = " VMs only." if operation.kinds == ("qemu",) else ""
+    return (
+        f"{operation.summary[0].upper()}{operation.summary[1:]}.{kinds}\n\n{consent} Guests that "
+        "are so already are left alone (exit 0)."
+    )
+
+
+def _params(operation: Operation) -> list[click.Parameter]:
+    parameters: list[click.Parameter] = [
+        click.Argument(["guests"], nargs=-1, metavar="[GUEST]...", type=str)
+    ]
+    return parameters + [_option(param) for param in operation.params]
+
+
+def _option(param: Param) -> click.Option:
+    flag = "--" + param.name.replace("_", "-")
+    help_ = param.help[0].upper() + param.help[1:] + "."
+    if param.type == "bool":
+        return click.Option([flag, param.name], is_flag=True, help=help_)
+    help_ = f"{help_} [{param.default}]"
+    if param.type == "duration":
+        return click.Option(
+            [flag, param.name], metavar="DURATION", callback=_duration_within(param), help=help_
+        )
+    kind = click.IntRange(param.minimum, param.maximum) if param.type == "int" else click.STRING
+    return click.Option([flag, param.name], type=kind, help=help_)
+
+
+def _run(
+    call: Call, operation: Operation, guests: tuple[str, ...], options: dict[str, Any]
+) -> Answer | Written:
+    from pveops.cli.detach import carry
+
+    selector = selector_of(options)
+    if not guests and selector.is_empty:
+        raise UsageError(
+            "which guest?",
+            hint=f"pve {operation.command} GUEST, or select with --tag, --pool, --node, --name",
+        )
+    params = _chosen(operation, options)
+
+    def work(claimed: OnClaimed) -> Answer:
+        from pveops.cli.changes import answer_of_change
+        from pveops.cli.confirm import confirm_at_terminal
+        from pveops.engine.change import request_change
+        from pveops.engine.request import Ask
+
+        ask = Ask(operation.id, guests, selector, params, call.options.reason)
+        confirm = confirm_at_terminal(call) if call.is_person else None
+        change = request_change(call.wiring.session(), ask, confirm=confirm, on_claimed=claimed)
+        return answer_of_change(call, change)
+
+    return carry(call, work)
+
+
+def _chosen(operation: Operation, options: dict[str, Any]) -> dict[str, Scalar]:
+    """The parameters that were given; what was not keeps PVE's default."""
+    given = {param.name: options.get(param.name) for param in operation.params}
+    return {name: value for name, value in given.items() if value not in (None, False)}

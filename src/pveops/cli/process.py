@@ -1,0 +1,77 @@
+"""A process of `pve` or `pve-apply`: run the command, write the answer, give the exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pveops.cli.call import Call
+from pveops.cli.failure import Terminated, answer_of
+
+if TYPE_CHECKING:
+    import click
+
+
+def run_process(program: str, arguments: Sequence[str]) -> int:
+    """Everything between the executable's start and its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    call = Call.of_process(program, arguments)
+    try:
+        code = run_call(call)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has seen enough; the flush at exit must not complain either.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def run_call(call: Call) -> int:
+    """Run one call to its end, whatever happens; its exit code."""
+    from pveops.cli.emit import emit
+
+    outcome: Any
+    try:
+        outcome = root_of(call.program).main(
+            args=list(call.arguments), prog_name=call.program, standalone_mode=False, obj=call
+        )
+        if outcome is None or isinstance(outcome, int):
+            return outcome or 0
+        return emit(call, outcome)
+    except BrokenPipeError:
+        raise
+    except BaseException as problem:  # noqa: BLE001 - the last line of defence
+        return _fail(call, problem)
+    finally:
+        call.close()
+
+
+def root_of(program: str) -> click.Command:
+    """The commands of an executable."""
+    if program == "pve-apply":
+        from pveops.cli.apply import command
+
+        return command
+    from pveops.cli.app import root
+
+    return root
+
+
+def _fail(call: Call, problem: BaseException) -> int:
+    from pveops.cli.emit import emit
+
+    if type(problem).__name__ == "NoArgsIsHelpError":
+        call.stdout.write(f"{problem}\n")
+        return 2
+    if "--json" in call.arguments:
+        call.options.as_json = True
+    call.options.fields = ()
+    return emit(call, answer_of(call, problem))
+
+
+def _terminate(_number: int, _frame: object) -> NoReturn:
+    raise Terminated

@@ -1,0 +1,157 @@
+"""`pve run`: what was begun, what became of it, and picking up what was left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pveops.cli.answer import Answer, Column, Listing, Written
+from pveops.cli.call import Call
+from pveops.cli.commands import Group, list_options, wait_option
+from pveops.errors import PendingError
+
+if TYPE_CHECKING:
+    from pveops.cli.detach import OnClaimed
+    from pveops.engine.store import RunRow
+
+group = Group("run", help="Runs: plans being carried out, and their receipts.")
+
+_COLUMNS = (
+    Column("id"),
+    Column("state"),
+    Column("operation"),
+    Column("targets"),
+    Column("created", "begun", kind="time"),
+    Column("plan"),
+)
+_FIELDS = (*(column.key for column in _COLUMNS), "ended", "consent", "exit_code")
+_FIRST_LOOK_S = 0.2
+_LOOK_S = 1.0
+
+
+@group.command("list", operation="run.list")
+@list_options
+@click.pass_obj
+def list_runs(call: Call) -> Answer:
+    """List runs, the newest first."""
+    rows = call.wiring.store.list_runs(500)
+    open_ = sum(row.state == "running" for row in rows)
+    listing = Listing(rows, lambda row: _item(call, row), _FIELDS, _COLUMNS)
+    lost = next((row for row in rows if _state(row) == "abandoned"), None)
+    next_ = (f"pve run resume {lost.id}",) if lost is not None else ()
+    return Answer(f"{len(rows)} runs, {open_} not ended", blocks=(listing,), next=next_)
+
+
+def _state(row: RunRow) -> str:
+    """`running`, `abandoned` (its process is gone), or the receipt's word."""
+    from pveops.engine.apply import read_receipt
+    from pveops.engine.process import ProcessMark, is_alive
+
+    if row.state == "running":
+        mark = ProcessMark(row.pid, row.pid_started, row.host)
+        return "abandoned" if is_alive(mark) is False else "running"
+    receipt = read_receipt(row)
+    return receipt.status if receipt is not None else row.state
+
+
+def _item(call: Call, row: RunRow) -> dict[str, Any]:
+    from pveops.engine.apply import read_receipt
+    from pveops.operations.plan import decode_plan
+
+    plan_row = call.wiring.store.get_plan(row.plan)
+    plan = decode_plan(plan_row.json)
+    receipt = read_receipt(row)
+    return {
+        "id": row.id,
+        "state": _state(row),
+        "operation": plan.operation,
+        "targets": ",".join(item.target.id for item in plan.items[:8]),
+        "created": row.created,
+        "plan": row.plan,
+        "ended": row.ended,
+        "consent": row.consent,
+        "exit_code": receipt.exit_code if receipt is not None else None,
+    }
+
+
+@group.command("show", operation="run.show")
+@click.argument("run")
+@click.pass_obj
+def show_run(call: Call, run: str) -> Answer:
+    """Show what became of a run. Exit 0 whatever that was: this only looks."""
+    return _told(call, call.wiring.store.get_run(run))._replace(code=0, error=None)
+
+
+@group.command("wait", operation="run.wait")
+@click.argument("run")
+@wait_option
+@click.pass_obj
+def wait_run(call: Call, run: str) -> Answer:
+    """Wait for the end of a run; the exit code is the run's own.
+
+    A person waits as long as it takes. Anybody else gets `pending` (exit 8) in time.
+    """
+    from pveops.cli.detach import patience_s
+
+    store = call.wiring.store
+    pause_s = _FIRST_LOOK_S
+    while True:
+        row = store.get_run(run)
+        left_s = patience_s(call)
+        if _state(row) != "running" or (left_s is not None and left_s <= 0):
+            return _told(call, row)
+        call.clock.sleep(pause_s if left_s is None else min(pause_s, left_s))
+        pause_s = min(_LOOK_S, pause_s * 2)
+
+
+def _told(call: Call, row: RunRow) -> Answer:
+    from pveops.cli.changes import answer_of_receipt
+    from pveops.cli.failure import answer_of_error
+    from pveops.engine.apply import read_receipt
+
+    state = _state(row)
+    receipt = read_receipt(row)
+    if state not in {"running", "abandoned"} and receipt is not None:
+        return answer_of_receipt(receipt)
+    facts = _item(call, row)
+    if state == "running":
+        error = PendingError(
+            f"{row.id} ({facts['operation']} of {facts['targets']}) is being carried out",
+            hint=f"pve run wait {row.id}",
+            details={"run": row.id},
+        )
+        verdict = f"pending: {error.message}"
+    else:
+        error = PendingError(
+            f"{row.id} ({facts['operation']} of {facts['targets']}) was left unfinished: "
+            "its process is gone",
+            hint=f"pve run resume {row.id}",
+            details={"run": row.id},
+        )
+        verdict = f"pending: {error.message}"
+    answer = answer_of_error("", error)
+    return answer._replace(verdict=verdict, data=facts, changed=None)
+
+
+@group.command("resume", operation="run.resume")
+@click.argument("run")
+@wait_option
+@click.pass_obj
+def resume(call: Call, run: str) -> Answer | Written:
+    """Pick up a run whose process is gone, or whose outcome is not known.
+
+    It looks what has happened before it does anything; nothing is ever sent twice.
+    """
+    from pveops.cli.detach import carry
+
+    def work(claimed: OnClaimed) -> Answer:
+        from pveops.cli.changes import answer_of_receipt
+        from pveops.engine.apply import resume_run
+
+        session = call.wiring.session()
+        row = session.store.get_run(run)
+        claimed(row.id)
+        return answer_of_receipt(resume_run(session, row.id))
+
+    return carry(call, work)

@@ -1,0 +1,89 @@
+"""`pve storage`: look at storages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from pveops.cli.answer import Answer, Column, Listing
+from pveops.cli.call import Call
+from pveops.cli.commands import Group, list_options
+from pveops.domain.storage import Storage
+from pveops.errors import NotFoundError
+
+group = Group("storage", help="Storages, as each node sees them.")
+
+_COLUMNS = (
+    Column("storage"),
+    Column("node"),
+    Column("type"),
+    Column("status", common="available"),
+    Column("used_share", "used", kind="percent"),
+    Column("used_bytes", "bytes", kind="bytes"),
+    Column("total_bytes", "of", kind="bytes"),
+    Column("content"),
+)
+_FIELDS = (*Storage._fields, "used_share")
+
+
+def storage_item(storage: Storage) -> dict[str, Any]:
+    """A storage as a JSON object."""
+    return storage._asdict() | {"used_share": round(storage.used_share, 4)}
+
+
+@group.command("list", operation="storage.list")
+@click.option("--node", help="As this node sees them.")
+@list_options
+@click.pass_obj
+def list_storages(call: Call, node: str | None) -> Answer:
+    """List storages with use; a shared one once, the others for each node."""
+    from pveops.domain.inventory import read_inventory
+
+    inventory = read_inventory(call.wiring.reader)
+    storages = [each for each in inventory.storages if node is None or each.node == node]
+    rows = storages if node is not None else _shared_once(storages)
+    fullest = max(rows, key=lambda each: each.used_share, default=None)
+    verdict = f"{len({each.storage for each in rows})} storages"
+    if fullest is not None and fullest.total_bytes:
+        verdict += f"; fullest: {fullest.storage} on {fullest.node}, {fullest.used_share:.0%}"
+    return Answer(verdict, blocks=(Listing(rows, storage_item, _FIELDS, _COLUMNS),))
+
+
+@group.command("show", operation="storage.show")
+@click.argument("storage")
+@list_options
+@click.pass_obj
+def show_storage(call: Call, storage: str) -> Answer:
+    """Show one storage on every node."""
+    from pveops.domain.inventory import read_inventory
+
+    inventory = read_inventory(call.wiring.reader)
+    rows = [each for each in inventory.storages if each.storage == storage]
+    if not rows:
+        names = ", ".join(sorted({each.storage for each in inventory.storages}))
+        raise NotFoundError(
+            f"there is no storage {storage!r} among those that are visible",
+            hint=f"the storages are: {names}" if names else "pve status",
+        )
+    kind = "shared" if rows[0].is_shared else "local to each node"
+    verdict = f"{storage} ({rows[0].type}, {kind}) on {_nodes(rows)}"
+    return Answer(verdict, blocks=(Listing(rows, storage_item, _FIELDS, _COLUMNS),))
+
+
+def _nodes(rows: Sequence[Storage]) -> str:
+    return ", ".join(each.node for each in rows)
+
+
+def _shared_once(storages: Iterable[Storage]) -> list[Storage]:
+    """A shared storage stands once, at its first node, unless nodes disagree about its state."""
+    kept: list[Storage] = []
+    seen: set[tuple[str, str]] = set()
+    for storage in storages:
+        key = (storage.storage, storage.status)
+        if storage.is_shared and key in seen:
+            continue
+        seen.add(key)
+        kept.append(storage)
+    return kept

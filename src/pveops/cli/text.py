@@ -1,0 +1,158 @@
+"""Lean text: for agents, pipes and files.
+
+The verdict first, then what was seen, one header row a list, totals always, and `next:` with
+whole commands last. What does not fit is counted, never silently missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pveops.cli.answer import Answer, Block, Column, Facts, Lines, Listing
+from pveops.cli.cells import cell
+
+MAX_CHARS = 3500
+_MAX_VERDICT = 900
+_LONG_LIST_CHARS = 1000
+"""From here on a list leaves out what its header can say once."""
+_SHORTEST_ROW = 4
+
+
+class Text(NamedTuple):
+    """An answer in words. `shown` and `total` are set when something was left out."""
+
+    text: str
+    shown: int = 0
+    total: int = 0
+
+
+class _Part(NamedTuple):
+    lines: list[str]
+    shown: int
+    total: int
+    noun: str
+
+
+def render_text(answer: Answer, *, limit: int | None = MAX_CHARS, again: str = "") -> Text:
+    """The answer, in at most `limit` characters; None: whole.
+
+    again: the command that asked, for the hint how to see more.
+    """
+    head = [_shorten(answer.verdict, _MAX_VERDICT)] if answer.verdict else []
+    tail = [f"next: {_shorten(command, _MAX_VERDICT)}" for command in answer.next]
+    more = f"more: {again} --full" if again else "more: --full"
+    room = None
+    if limit is not None:
+        room = limit - sum(len(line) + 1 for line in (*head, *tail)) - len(more) - 40
+    blocks: list[Block] = [*_finding_blocks(answer), *answer.blocks]
+    body, cut = _fill(blocks, room)
+    if cut is not None:
+        body.append(f"showing {cut.shown} of {cut.total} {cut.noun}; {more}")
+    text = "\n".join([*head, *body, *tail]) + "\n"
+    if limit is not None and len(text) > limit:
+        text = text[: limit - 2] + "…\n"
+    return Text(text, cut.shown, cut.total) if cut is not None else Text(text)
+
+
+def _fill(blocks: Sequence[Block], room: int | None) -> tuple[list[str], _Part | None]:
+    """The lines that fit, and the part that did not."""
+    body: list[str] = []
+    for number, block in enumerate(blocks):
+        part = _render(block, room)
+        body += part.lines
+        if room is not None:
+            room -= sum(len(line) + 1 for line in part.lines)
+        if part.shown < part.total:
+            left = len(blocks) - number - 1
+            noun = f"{part.noun}, and nothing of {left} more parts" if left else part.noun
+            return body, part._replace(noun=noun)
+    return body, None
+
+
+def _render(block: Block, room: int | None) -> _Part:
+    if isinstance(block, Listing):
+        return _table(block, room)
+    if isinstance(block, Facts):
+        lines = [f"{name}: {value}" for name, value in block.pairs if value]
+        return _cut([block.title, *lines] if block.title else lines, room, "lines")
+    return _cut(list(block.lines), room, "lines")
+
+
+def _cut(lines: list[str], room: int | None, noun: str) -> _Part:
+    total = len(lines)
+    if room is None:
+        return _Part(lines, total, total, noun)
+    used = 0
+    for count, line in enumerate(lines):
+        used += len(line) + 1
+        if used > room:
+            return _Part(lines[:count], count, total, noun)
+    return _Part(lines, total, total, noun)
+
+
+def _table(listing: Listing, room: int | None) -> _Part:
+    title = [listing.title] if listing.title else []
+    if not listing.rows:
+        return _Part(title, 0, 0, "rows")
+    rows = listing.rows if room is None else listing.rows[: max(1, room // _SHORTEST_ROW)]
+    items = [listing.to_item(row) for row in rows]
+    lines = _shape(listing.columns, items)
+    part = _cut([*title, *lines], room, "rows")
+    above = len(title) + 1
+    return part._replace(shown=max(0, part.shown - above), total=listing.size)
+
+
+def _shape(columns: Sequence[Column], items: Sequence[Mapping[str, Any]]) -> list[str]:
+    columns = [column for column in columns if not column.is_wide]
+    grid = [[cell(column, item) for column in columns] for item in items]
+    kept = [
+        index
+        for index, column in enumerate(columns)
+        if not column.is_sparse or any(row[index] for row in grid)
+    ]
+    columns = [columns[index] for index in kept]
+    grid = [[row[index] for index in kept] for row in grid]
+    plain = _smaller([[column.title for column in columns], *grid])
+    if sum(map(len, plain)) < _LONG_LIST_CHARS or not any(column.common for column in columns):
+        return plain
+    titles = [
+        f"{column.title}({column.common} if blank)" if column.common else column.title
+        for column in columns
+    ]
+    common = [column.common for column in columns]
+    blanked = [
+        ["" if usual and text == usual else text for usual, text in zip(common, row, strict=True)]
+        for row in grid
+    ]
+    return _smaller([titles, *blanked])
+
+
+def _smaller(grid: Sequence[Sequence[str]]) -> list[str]:
+    """Aligned where that costs nothing, else with tabs."""
+    widths = [max(len(row[index]) for row in grid) for index in range(len(grid[0]))]
+    aligned = [
+        " ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in grid
+    ]
+    tabbed = ["\t".join(row).rstrip("\t") for row in grid]
+    return aligned if sum(map(len, aligned)) <= sum(map(len, tabbed)) else tabbed
+
+
+def _finding_blocks(answer: Answer) -> tuple[Lines, ...]:
+    return (Lines(finding_lines(answer.findings)),) if answer.findings else ()
+
+
+def finding_lines(findings: Sequence[Any]) -> tuple[str, ...]:
+    """Each finding in one line: how bad, about whom, what, where it was seen, what to do."""
+    words = {"block": "problem"}
+    return tuple(
+        f"{words.get(finding.severity, finding.severity)} {finding.subject}: {finding.message}"
+        + (f" [{finding.evidence}]" if finding.evidence else "")
+        + (f" -> {finding.remedy}" if finding.remedy else "")
+        for finding in findings
+    )
+
+
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,189 @@
+"""What is wrong with a cluster: findings, the worst first. Pure.
+
+`block` marks what keeps something from working now, `warn` what is going to or looks wrong,
+`info` what may be on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pveops.domain.health import Health
+from pveops.operations.findings import Finding
+from pveops.units import DAY_S, format_bytes, format_duration, format_percent
+
+if TYPE_CHECKING:
+    from pveops.api.tasks import TaskStatus
+    from pveops.domain.guest import Guest
+
+NEARLY_FULL = 0.85
+FULL = 0.95
+_RECENT_S = DAY_S
+_MEMORY_HIGH = 0.95
+_HA_TROUBLE = frozenset({"error", "fence", "recovery"})
+_HALTED = frozenset({"io-error", "internal-error", "guest-panicked"})
+_PAUSED = frozenset({"paused", "suspended", "prelaunch"})
+_ORDER = {"block": 0, "warn": 1, "info": 2}
+_MAX_TEXT = 160
+
+
+def check_health(health: Health) -> tuple[Finding, ...]:
+    """Every finding about the cluster."""
+    found = [
+        *_check_quorum(health),
+        *_check_nodes(health),
+        *_check_guests(health),
+        *_check_storages(health),
+        *_check_tasks(health),
+        *_check_onboot(health),
+    ]
+    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+
+
+def _check_quorum(health: Health) -> Iterator[Finding]:
+    membership = health.view.membership
+    if membership is not None and not membership.is_quorate:
+        yield Finding(
+            "cluster.no-quorum",
+            "block",
+            "cluster",
+            "there is no quorum: nothing can be configured or started",
+            "/cluster/status",
+            "bring nodes back until a majority is online",
+        )
+
+
+def _check_nodes(health: Health) -> Iterator[Finding]:
+    for node in health.view.inventory.nodes:
+        subject = f"node/{node.name}"
+        if not node.is_online:
+            guests = sum(guest.node == node.name for guest in health.view.inventory.guests)
+            yield Finding(
+                "node.not-online",
+                "block",
+                subject,
+                f"it is {node.status}; the state of its {guests} guests is unknown",
+                "/cluster/resources",
+            )
+        elif node.maxmem_bytes and node.mem_bytes / node.maxmem_bytes >= _MEMORY_HIGH:
+            yield Finding(
+                "node.memory",
+                "warn",
+                subject,
+                f"{format_percent(node.mem_bytes / node.maxmem_bytes)} of its memory is in use",
+                remedy=f"pve guest list --node {node.name} --fields vmid,name,mem_bytes",
+            )
+
+
+def _check_guests(health: Health) -> Iterator[Finding]:
+    for guest in health.view.inventory.guests:
+        subject = f"{'vm' if guest.kind == 'qemu' else 'ct'}/{guest.vmid}"
+        yield from _check_guest(guest, subject)
+
+
+def _check_guest(guest: Guest, subject: str) -> Iterator[Finding]:
+    show = f"pve guest show {guest.vmid}"
+    if guest.status in _HALTED:
+        yield Finding(
+            "guest.halted",
+            "block",
+            subject,
+            f"{guest.name} stands still: {guest.status}",
+            remedy=f"free space or mend its storage, then pve guest resume {guest.vmid}",
+        )
+    elif guest.status in _PAUSED:
+        yield Finding(
+            "guest.paused", "warn", subject, f"{guest.name} is {guest.status}", remedy=show
+        )
+    if guest.lock:
+        yield Finding(
+            "guest.locked",
+            "warn",
+            subject,
+            f"{guest.name} is locked ({guest.lock})",
+            remedy=f"pve task list --guest {guest.vmid}",
+        )
+    if guest.hastate in _HA_TROUBLE:
+        yield Finding(
+            "ha.trouble",
+            "block",
+            subject,
+            f"the HA resource of {guest.name} is in state {guest.hastate}",
+            remedy=show,
+        )
+    elif guest.hastate == "started" and guest.status == "stopped":
+        yield Finding(
+            "ha.not-running",
+            "warn",
+            subject,
+            f"HA wants {guest.name} running, and it is stopped",
+            remedy=show,
+        )
+
+
+def _check_storages(health: Health) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for storage in health.view.inventory.storages:
+        where = storage.storage if storage.is_shared else f"{storage.storage} on {storage.node}"
+        subject = f"storage/{storage.node}/{storage.storage}"
+        if storage.status != "available" and storage.node not in (
+            health.view.inventory.nodes_not_online
+        ):
+            yield Finding(
+                "storage.not-available",
+                "block",
+                subject,
+                f"{storage.storage} is {storage.status} on {storage.node}",
+                remedy=f"pve storage show {storage.storage}",
+            )
+        if where in seen or storage.used_share < NEARLY_FULL:
+            continue
+        seen.add(where)
+        free = max(0, storage.total_bytes - storage.used_bytes)
+        yield Finding(
+            "storage.full" if storage.used_share >= FULL else "storage.nearly-full",
+            "block" if storage.used_share >= FULL else "warn",
+            subject,
+            f"{where} is {format_percent(storage.used_share)} full, {format_bytes(free)} free",
+            remedy=f"pve storage show {storage.storage}",
+        )
+
+
+def _check_tasks(health: Health) -> Iterator[Finding]:
+    """The newest end of each kind of task about each thing counts: a later success heals."""
+    latest: dict[tuple[str, str, str], TaskStatus] = {}
+    for task in health.tasks or ():
+        if task.is_running:
+            continue
+        key = (task.upid.node, task.upid.type, task.upid.id)
+        if key not in latest or latest[key].upid.starttime < task.upid.starttime:
+            latest[key] = task
+    for task in sorted(latest.values(), key=lambda each: -each.upid.starttime):
+        ended = task.endtime or task.upid.starttime
+        if health.now - ended > _RECENT_S or _is_good(task.exitstatus):
+            continue
+        about = f" of {task.upid.id}" if task.upid.id else ""
+        yield Finding(
+            "task.failed",
+            "warn",
+            f"task/{task.upid.type}",
+            f"{task.upid.type}{about} failed on {task.upid.node} "
+            f"{format_duration(health.now - ended)} ago: {task.exitstatus[:_MAX_TEXT]}",
+            remedy=f"pve task log {task.upid}",
+        )
+
+
+def _is_good(exitstatus: str) -> bool:
+    return exitstatus in {"OK", ""} or exitstatus.startswith("WARNINGS: ")
+
+
+def _check_onboot(health: Health) -> Iterator[Finding]:
+    for guest in health.wants_running or ():
+        yield Finding(
+            "guest.not-running",
+            "warn",
+            f"{'vm' if guest.kind == 'qemu' else 'ct'}/{guest.vmid}",
+            f"{guest.name} starts at boot (onboot), but it is stopped",
+            remedy=f"pve guest start {guest.vmid}",
+        )
