@@ -33,10 +33,10 @@ TICKET_PATH = "/access/ticket"
 RENEW_AGE_S = 3600
 """Half of a ticket's life."""
 
-_TOKEN_ID = re.compile(r"[^\s:/!@]+(?:@[^\s:/!@]+)*@[A-Za-z][A-Za-z0-9.\-_]*![A-Za-z][\w.\-]*")
-_PRINTABLE = re.compile(r"[!-:<-~]+")
-_TICKET_TIME = re.compile(r":([0-9A-Fa-f]{8,})::")
-_CHALLENGE = re.compile(r"PVE:!tfa!(?P<json>.*):[0-9A-Fa-f]{8,}::")
+_ID = r"[^\s:/!@]+(?:@[^\s:/!@]+)*@[A-Za-z][A-Za-z0-9.\-_]*![A-Za-z][\w.\-]*"
+_PRINTABLE = r"[!-:<-~]+"
+_TICKET_TIME = r":([0-9A-Fa-f]{8,})::"
+_CHALLENGE = r"PVE:!tfa!(?P<json>.*):[0-9A-Fa-f]{8,}::"
 _ANSWERABLE = ("totp", "recovery")
 
 
@@ -106,9 +106,9 @@ class TokenAuth:
 
     def __init__(self, token_id: str, secret: Secret) -> None:
         """Raise UsageError for an id or a secret that PVE could not have made."""
-        if _TOKEN_ID.fullmatch(token_id) is None:
+        if re.fullmatch(_ID, token_id) is None:
             raise UsageError(f"{token_id!r} is no token id", hint="it looks like `ops@pve!agent`")
-        if _PRINTABLE.fullmatch(secret.reveal()) is None:
+        if re.fullmatch(_PRINTABLE, secret.reveal()) is None:
             raise UsageError(f"the secret of {token_id} has characters that no token has")
         # The server unescapes the header's value and ends it at a semicolon.
         name = quote(token_id, safe="@!$&'()*+,=~-._")
@@ -249,7 +249,7 @@ class TicketAuth:
 
     def _accept(self, data: dict[str, Any]) -> _Ticket:
         text, csrf = str(data.get("ticket", "")), str(data.get("CSRFPreventionToken", ""))
-        issued = _TICKET_TIME.search(text)
+        issued = re.search(_TICKET_TIME, text)
         if issued is None or not csrf:
             raise ProtocolError("the login was answered without a ticket")
         user = str(data.get("username", "")) or self._user
@@ -261,7 +261,7 @@ def parse_challenge(ticket: str) -> tuple[str, ...]:
     """The kinds of second factors that a half-ticket offers: totp, recovery, webauthn, ..."""
     import json
 
-    match = _CHALLENGE.match(ticket)
+    match = re.match(_CHALLENGE, ticket)
     try:
         offered = json.loads(unquote(match["json"])) if match else {}
     except ValueError:

@@ -37,9 +37,7 @@ from pveops.errors import (
 )
 from pveops.sanitize import JsonValue, sanitize_value
 
-_PERMISSION = re.compile(
-    r"Permission check failed \((?P<path>/[^,]*), (?P<privileges>[\w.|, ]+)\)"
-)
+_PERMISSION = r"Permission check failed \((?P<path>/[^,]*), (?P<privileges>[\w.|, ]+)\)"
 _CONNECT_FAILED = 595
 _PROXY_LOST = frozenset({596, 597, 598, 599})
 _GATEWAY_LOST = frozenset({502, 503, 504})
@@ -184,7 +182,7 @@ def _forbidden(text: str, details: dict[str, Any]) -> PveopsError:
     if "need proper ticket" in text:
         hint = "PVE takes a ticket for this, never a token: log in as a user"
         return PermissionDeniedError(text, hint=hint, details=details)
-    match = _PERMISSION.search(text)
+    match = re.search(_PERMISSION, text)
     if match is None:
         return PermissionDeniedError(text or "permission denied", details=details)
     privileges = [name.strip() for name in re.split(r"[|,]", match["privileges"])]

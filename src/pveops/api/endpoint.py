@@ -10,8 +10,9 @@ from pveops.errors import UsageError
 
 DEFAULT_PORT = 8006
 
-_FINGERPRINT = re.compile(r"[0-9A-F]{2}(?::[0-9A-F]{2}){31}")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+(%[A-Za-z0-9._\-]+)?")
+_HOST = r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]+(%[A-Za-z0-9._\-]+)?"
+_HEX = frozenset("0123456789ABCDEF")
+_SHA256_DIGITS = 64
 _MAX_PORT = 65_535
 
 
@@ -74,13 +75,12 @@ def trust_system() -> Trust:
 def parse_fingerprint(text: str) -> str:
     """A SHA-256 in PVE's form, from that form in either case or from 64 plain hex digits."""
     plain = text.strip().upper().replace(":", "")
-    fingerprint = ":".join(plain[at : at + 2] for at in range(0, len(plain), 2))
-    if _FINGERPRINT.fullmatch(fingerprint) is None:
+    if len(plain) != _SHA256_DIGITS or not _HEX.issuperset(plain):
         raise UsageError(
             "this is no SHA-256 fingerprint: 32 pairs of hex digits are wanted",
             hint="on the node: `pvenode cert info` shows it",
         )
-    return fingerprint
+    return ":".join(plain[at : at + 2] for at in range(0, len(plain), 2))
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -99,7 +99,7 @@ def parse_address(text: str) -> tuple[str, int]:
     else:
         host = match["v6"] or match["host"]
         port = int(match["p6"] or match["port"] or DEFAULT_PORT)
-    if _HOST.fullmatch(host) is None or not 0 < port <= _MAX_PORT:
+    if re.fullmatch(_HOST, host) is None or not 0 < port <= _MAX_PORT:
         raise UsageError(
             f"{text!r} is no address of a PVE server", hint="it looks like `pve1.lan:8006`"
         )

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.api.endpoint import Endpoint, Trust, TrustMode
-from pveops.api.x509 import CertificateFacts, format_fingerprint, read_certificate
 from pveops.errors import TlsError, UnreachableError
+
+if TYPE_CHECKING:
+    from pveops.api.x509 import CertificateFacts
 
 CONNECT_TIMEOUT_S = 5.0
 
@@ -47,7 +48,7 @@ def fetch_certificate(
         pem = ssl.get_server_certificate((host, port), timeout=timeout_s)
     except OSError as error:
         raise _unreachable(f"{host}:{port}", error) from error
-    return CertificateInfo(pem, read_certificate(ssl.PEM_cert_to_DER_cert(pem)))
+    return CertificateInfo(pem, _facts_of(pem))
 
 
 def make_context(trust: Trust) -> ssl.SSLContext:
@@ -145,6 +146,8 @@ class Dialer:
     def _check_pin(self, connection: ssl.SSLSocket) -> None:
         if self._endpoint.trust.mode is not TrustMode.PIN:
             return
+        from pveops.api.x509 import format_fingerprint, read_certificate
+
         shown = connection.getpeercert(binary_form=True) or b""
         if format_fingerprint(shown) != self._endpoint.trust.fingerprint:
             raise self._mismatch(read_certificate(shown))
@@ -197,12 +200,12 @@ def _shown_details(endpoint: Endpoint, shown: CertificateFacts) -> dict[str, obj
 
 
 def _facts_of(pem: str) -> CertificateFacts:
+    from pveops.api.x509 import read_certificate
+
     try:
         return read_certificate(ssl.PEM_cert_to_DER_cert(pem))
     except ValueError as error:
-        raise TlsError(
-            "the stored certificate cannot be read", hint="run `pve init` again"
-        ) from error
+        raise TlsError("a certificate cannot be read", hint="run `pve init` again") from error
 
 
 def _name_in(facts: CertificateFacts, host: str) -> str:
@@ -215,6 +218,8 @@ def _name_in(facts: CertificateFacts, host: str) -> str:
 
 def _load_system_store(context: ssl.SSLContext) -> None:
     """Where OpenSSL was built to look, whatever the environment says."""
+    from pathlib import Path
+
     paths = ssl.get_default_verify_paths()
     capath = paths.openssl_capath if Path(paths.openssl_capath).is_dir() else None
     candidates = (paths.openssl_cafile, *(() if capath else _BUNDLES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -240,3 +241,17 @@ def test_a_header_cannot_start_another_line(transport: HttpsTransport, server: S
     with pytest.raises(UsageError):
         transport.send(GET._replace(headers=(("Authorization", "x\r\nCookie: y"),)))
     assert server.seen == []
+
+
+def test_threads_share_a_transport_and_never_an_answer(endpoint: Endpoint, server: Server) -> None:
+    server.script = lambda handler: handler.answer_data(handler.path)
+    transport = HttpsTransport(endpoint)
+
+    def ask(number: int) -> bool:
+        path = f"/nodes/n{number}"
+        return f'"/api2/json{path}"'.encode() in transport.send(Request("GET", path)).body
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(200)))
+    transport.close()
+    assert max(seen.connection for seen in server.seen) <= 20
