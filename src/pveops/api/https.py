@@ -23,6 +23,7 @@ from pveops.api.port import Request, Response
 from pveops.api.tls import CONNECT_TIMEOUT_S, Dialer
 from pveops.clock import Clock, SystemClock
 from pveops.errors import OutcomeUnknownError, PveopsError, UnreachableError, UsageError
+from pveops.sanitize import sanitize_text
 
 API_ROOT = "/api2/json"
 READ_TIMEOUT_S = 35.0
@@ -32,6 +33,7 @@ _MAX_IDLE_S = 4.0
 _MAX_REQUESTS = 100
 _MAX_POOLED = 16
 _MAX_BODY_BYTES = 256 * 1024 * 1024
+_MAX_REASON = 200
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _WITH_FORM = frozenset({"POST", "PUT"})
 _ANY_COMPRESSION = zlib.MAX_WBITS | 32
@@ -213,8 +215,9 @@ def _headers(response: HTTPResponse) -> Mapping[str, str]:
 
 
 def _lost(request: Request, endpoint: Endpoint, error: Exception) -> PveopsError:
-    """The request went out, and no trustworthy answer came."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    """The request went out, and no trustworthy answer came. The reason may quote the server."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    reason = sanitize_text(said, _MAX_REASON)
     details = {
         "endpoint": endpoint.authority,
         "request": f"{request.method} {request.path}",

@@ -53,8 +53,11 @@ PHRASES = (
     Phrase(r"can't lock file '(?P<file>[^']+)' - got timeout", BusyError, _BUSY_HINT),
     Phrase(r"Failed to obtain guest migration lock", BusyError, _BUSY_HINT),
     Phrase(r"no quorum", NoQuorumError, _QUORUM_HINT),
+    # Without quorum pmxcfs is read-only, and a write fails before PVE's own check does.
+    Phrase(r"'/etc/pve/[^']*'.* - Permission denied", NoQuorumError, _QUORUM_HINT),
     Phrase(r"\block request timeout\b", BusyError, _BUSY_HINT),
     Phrase(r"-locked command timed out - aborting", OutcomeUnknownError),
+    Phrase(r"got no worker upid", OutcomeUnknownError),
     Phrase(r"qmp command '[^']+' failed - got timeout", OutcomeUnknownError),
     Phrase(
         r"detected modified configuration|checksum mismatch \(file change",
@@ -104,6 +107,11 @@ PHRASES = (
         "`pve node list` shows the nodes",
     ),
     Phrase(r"does not exist|\bno such\b|is not a pool member", NotFoundError),
+    Phrase(
+        r"if it's a template|\bis a template\b|template to a template",
+        ConflictError,
+        "a template cannot run or be changed so; clone it",
+    ),
     Phrase(
         r"protection mode enabled|cannot remove protected|is not empty|contains snapshots"
         r"|still in use by|still needed by",

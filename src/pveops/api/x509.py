@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pveops.errors import TlsError
+from pveops.sanitize import sanitize_text
 
 _EXTENSIONS = 0xA3
 _VERSION = 0xA0
@@ -20,6 +21,8 @@ _IP_ADDRESS = 0x87
 _LONG_FORM = 0x80
 _SUBJECT_ALT_NAME = bytes.fromhex("0603551d11")
 _COMMON_NAME = bytes.fromhex("0603550403")
+_MAX_NAME = 253
+"""As long as a name in DNS can be."""
 
 
 class CertificateFacts(NamedTuple):
@@ -102,7 +105,7 @@ def _common_name(subject: _Element) -> str:
         for attribute in _elements(relative.content):
             if attribute.content.startswith(_COMMON_NAME):
                 *_, value = _elements(attribute.content)
-                return value.content.decode("utf-8", "replace")
+                return sanitize_text(value.content.decode("utf-8", "replace"), _MAX_NAME)
     return ""
 
 
@@ -121,6 +124,6 @@ def _general_names(data: bytes) -> Iterator[str]:
 
     for name in _elements(next(_elements(data)).content):
         if name.tag == _DNS_NAME:
-            yield name.content.decode("ascii", "replace")
+            yield sanitize_text(name.content.decode("ascii", "replace"), _MAX_NAME)
         elif name.tag == _IP_ADDRESS:
             yield str(ipaddress.ip_address(name.content))

@@ -135,10 +135,10 @@ class Mint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def authority(self, name: str) -> Certificate:
+    def authority(self, name: str, days: int = 30) -> Certificate:
         key, pem = self.folder / f"{name}.key", self.folder / f"{name}.pem"
         _run("ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", key)
-        _run("req", "-x509", "-key", key, "-out", pem, "-days", "30", "-subj", f"/CN={name}")
+        _run("req", "-x509", "-key", key, "-out", pem, "-days", str(days), "-subj", f"/CN={name}")
         return _finish(self.folder, name)
 
     def leaf(self, name: str, authority: Certificate, names: str, key: Path | None = None) -> Any:

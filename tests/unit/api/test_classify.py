@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pveops.api.classify import decode
 from pveops.api.port import Request, Response
@@ -121,6 +123,13 @@ HANDLER_TEXTS: list[tuple[str, type[PveopsError], dict[str, str]]] = [
     ("delete pool failed: pool 'p1' is not empty (contains pool 'p1/sub')", ConflictError, {}),
     ("'storage-local'-locked command timed out - aborting", OutcomeUnknownError, {}),
     ("VM 100 qmp command 'cont' failed - got timeout", OutcomeUnknownError, {}),
+    ("got no worker upid - start worker failed", OutcomeUnknownError, {}),
+    (
+        "unable to open file '/etc/pve/nodes/pve1/lxc/100.conf.tmp.77' - Permission denied",
+        NoQuorumError,
+        {},
+    ),
+    ("you can't start a vm if it's a template", ConflictError, {}),
     ("no options specified", RejectedError, {}),
     ("malformed JSON string, neither tag, array at AnyEvent.pm line 934.", RejectedError, {}),
 ]
@@ -325,3 +334,34 @@ def test_a_body_that_is_not_quite_utf8_still_gives_its_data() -> None:
 def test_a_body_nested_without_end_is_no_crash() -> None:
     body = b'{"data": ' + b"[" * 100_000
     assert type(refused(GET, answer(200, "OK", body))) is ProtocolError
+
+
+@given(
+    request_=st.sampled_from([GET, POST]),
+    status=st.integers(100, 699),
+    reason=st.text(max_size=60),
+    body=st.one_of(
+        st.binary(max_size=60),
+        st.dictionaries(
+            st.sampled_from(["data", "success", "status", "message", "errors", "total"]),
+            st.recursive(
+                st.none() | st.integers() | st.text(max_size=9) | st.booleans(),
+                lambda inner: (
+                    st.lists(inner, max_size=2)
+                    | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+                ),
+                max_leaves=4,
+            ),
+        ).map(lambda value: json.dumps(value).encode()),
+    ),
+)
+def test_no_answer_at_all_is_anything_but_data_or_an_error_of_ours(
+    request_: Request, status: int, reason: str, body: bytes
+) -> None:
+    try:
+        decode(request_, Response(status, reason, {}, body))
+        text = ""
+    except PveopsError as error:
+        text = error.message
+    assert status == 200 or text
+    assert "\x1b" not in text

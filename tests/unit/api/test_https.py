@@ -199,6 +199,20 @@ def test_a_write_on_a_kept_connection_that_died_is_not_sent_again(
     assert len(server.seen) == 2
 
 
+def test_what_is_no_http_is_quoted_without_its_escapes(
+    transport: HttpsTransport, server: Server
+) -> None:
+    def babble(handler: Handler) -> None:
+        handler.wfile.write(b"SSH-2.0 \x1b[2Jsurprise" + b"x" * 5000 + b"\r\n")
+        handler.hang_up()
+
+    server.script = babble
+    with pytest.raises(UnreachableError, match=r"SSH-2\.0 surprise") as caught:
+        transport.send(GET)
+    assert "\x1b" not in caught.value.message
+    assert len(caught.value.message) < 400
+
+
 def test_an_answer_too_late_is_lost(endpoint: Endpoint, server: Server) -> None:
     server.script = lambda handler: handler.rfile.read(1) and None
     transport = HttpsTransport(endpoint)
