@@ -97,6 +97,8 @@ class Cluster:
     """jobs.cfg by id, oldest first."""
     replication_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """replication.cfg by id."""
+    ca_certificate: str = ""
+    """The cluster's CA in PEM, once somebody made it."""
     random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
     journal: list[dict[str, Any]] = field(default_factory=list)
     """Every request and its answer, oldest first, for tests and for the demo."""
