@@ -42,6 +42,8 @@ _CONNECT_FAILED = 595
 _PROXY_LOST = frozenset({596, 597, 598, 599})
 _GATEWAY_LOST = frozenset({502, 503, 504})
 _EXCERPT_CHARS = 200
+_SUSPICIOUS = ("\\", "<", "\x7f", "[/", "[I", "[i", "[S", "[s")
+"""Escapes of JSON, and what markers of chat templates begin with."""
 
 
 class Answer(NamedTuple):
@@ -87,14 +89,25 @@ def _parse(body: bytes) -> Any:
     """The body as JSON, sanitised, or None. PVE sends UTF-8; a broken byte must not hide data.
 
     `json` and not msgspec: a small answer, import included, costs a process 7 ms instead of
-    40, and 10,000 guests 26 ms instead of 9, so only many large answers would gain.
+    40, and 10,000 guests 50 ms instead of 20, so only many large answers would gain.
     """
     if not body:
         return None
+    text = body.decode("utf-8", "replace")
     try:
-        return sanitize_value(json.loads(body.decode("utf-8", "replace")))
+        value = json.loads(text)
+        return value if is_harmless_json(text) else sanitize_value(value)
     except (ValueError, RecursionError):
         return None
+
+
+def is_harmless_json(text: str) -> bool:
+    """Whether no string in valid JSON can be one that `sanitize` changes, told by the whole text.
+
+    What it removes is not ASCII, or is written with a backslash, or begins with one of a few
+    characters. Most answers have none of it; looking at 10,000 guests one by one takes 70 ms.
+    """
+    return text.isascii() and not any(mark in text for mark in _SUSPICIOUS)
 
 
 def _answer(body: Mapping[str, Any]) -> Answer:

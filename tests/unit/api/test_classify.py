@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pveops.api.classify import decode
+from pveops.api.classify import decode, is_harmless_json
 from pveops.api.port import Request, Response
 from pveops.errors import (
     AuthenticationError,
@@ -32,6 +32,7 @@ from pveops.errors import (
     RootOnlyError,
     UnreachableError,
 )
+from pveops.sanitize import sanitize_value
 
 GET = Request("GET", "/nodes/pve1/qemu/100/config")
 POST = Request("POST", "/nodes/pve1/qemu/100/status/stop")
@@ -365,3 +366,39 @@ def test_no_answer_at_all_is_anything_but_data_or_an_error_of_ours(
         text = error.message
     assert status == 200 or text
     assert "\x1b" not in text
+
+
+HOSTILE = st.text(
+    alphabet=st.one_of(
+        st.sampled_from("<>|[]/\\\x1b\x7f\x9b\u202e\u200b\t\n INSTinstSYSsystem_user0m;"),
+        st.characters(max_codepoint=0x2100),
+    ),
+    max_size=14,
+)
+
+
+@given(HOSTILE, st.booleans(), st.sampled_from(["", "[INST]", "</sys>", "<|im_end|>", "\x1b[2J"]))
+def test_what_is_passed_on_unlooked_at_needs_no_cleaning(
+    text: str, is_ascii: bool, marker: str
+) -> None:
+    """The short way through must give what the long way gives."""
+    value: dict[str, Any] = {"name": text + marker, "tags": [marker + text]}
+    raw = json.dumps(value, ensure_ascii=is_ascii)
+    if is_harmless_json(raw):
+        assert sanitize_value(value) == value
+    decoded = decode(GET, answer(200, "OK", ('{"data": ' + raw + "}").encode("utf-8", "replace")))
+    assert "\x1b" not in json.dumps(decoded.data, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["[INST]", "[/inst]", "<</SYS>>", "</system>", "<|im_start|>", "\x1b[2J", "\x9b2J"]
+)
+def test_a_marker_is_never_passed_on_unlooked_at(text: str) -> None:
+    assert sanitize_value(text) != text
+    for is_ascii in (True, False):
+        assert not is_harmless_json(json.dumps([text], ensure_ascii=is_ascii))
+
+
+def test_an_ordinary_answer_takes_the_short_way() -> None:
+    row = {"id": "qemu/100", "tags": "prod;web", "cpu": 0.5, "list": ["a", 1, None, True]}
+    assert is_harmless_json(json.dumps({"data": [row, row]}))
