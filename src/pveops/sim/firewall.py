@@ -115,6 +115,10 @@ def verify_rule(
 
     scope: cluster, group, host, vm, ct or vnet.
     """
+    for name in ("source", "dest"):
+        problem = check_address_format(str(rule.get(name) or "+"))
+        if problem:
+            raise parameter_error({name: f"invalid format - {problem}\n"})
     _verify_kind(rule, scope)
     if rule.get("iface") and scope in ("vm", "ct") and not re.fullmatch(r"net\d+", rule["iface"]):
         raise parameter_error({"iface": "value does not match the regex pattern 'net\\d+'"})
@@ -189,6 +193,30 @@ def _verify_addresses(
             raise parameter_error({name: f"no such alias '{value}'"})
         return ip_version(found["cidr"])
     return ip_version(value)
+
+
+def check_address_format(value: str) -> str | None:
+    """What is wrong with the text of a source or destination (parse_address_list), or None."""
+    if value.startswith("+") or re.fullmatch(r"(dc/|guest/)?[A-Za-z][A-Za-z0-9\-_]+", value):
+        return None
+    parts = value.split(",")
+    if value != ",".join(part for part in parts if part):
+        return "extraneous commas in list"
+    versions = set()
+    for part in parts:
+        for address in part.split("-"):
+            host, slash, prefix = address.partition("/")
+            version = ip_version(host)
+            if version is None:
+                return f"invalid IP address: Cannot determine IP version for {host}"
+            length = {4: 32, 6: 128}[version]
+            if slash and (not prefix.isdigit() or int(prefix) > length):
+                text = f"Prefix length {prefix} is longer than IP address ({length})"
+                return f"invalid IP address: {text}"
+            versions.add(version)
+    if len(versions) > 1:
+        return f"detected mixed ipv4/ipv6 addresses in address list '{value}'"
+    return "you can't use a range in a list" if "-" in value and len(parts) > 1 else None
 
 
 def ip_version(text: str) -> int | None:
