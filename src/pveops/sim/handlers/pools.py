@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from pveops.sim.broadcast import heard_figures
 from pveops.sim.call import Call
 from pveops.sim.config_file import lock_file
