@@ -113,7 +113,7 @@ def _item(verb: str, facts: GuestFacts, params: dict[str, Scalar], target: Targe
         effect=get_operation(f"guest.{verb}").effect.value,
         task_types=tasks,
     )
-    state_s = timeout_s + _HA_GRACE_S if is_queued else _GRACE_S
+    state_s = timeout_s + _HA_GRACE_S if is_queued else float(_GRACE_S)
     goal = "power.hibernated" if verb == "suspend" and params.get("to_disk") else row.goal
     return Item(
         target=target,
