@@ -116,7 +116,7 @@ def ls(call: Call, path: str) -> Answer:
     PATH may have placeholders (`/nodes/{node}`); then only the schema is asked.
     """
     place = _path(path)
-    facts = call.wiring.api_facts("{" in place)
+    facts = call.wiring.api_facts()
     below = facts.children(place)
     names = [name for name in below if not name.startswith("{")]
     variable = next((name for name in below if name.startswith("{")), "")
@@ -171,7 +171,7 @@ def usage(call: Call, path: str, method: str | None, release: str | None) -> Ans
 
         facts = KnownFacts.open(release)
     else:
-        facts = call.wiring.api_facts(False)
+        facts = call.wiring.api_facts()
     template = _template(facts, place)
     names = [name for name in facts.methods_at(template) if method in (None, name)]
     methods = [found for name in names if (found := facts.method(name, template)) is not None]

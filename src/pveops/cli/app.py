@@ -6,7 +6,7 @@ import click
 
 from pveops.cli.commands import Root
 
-_NOUNS = {
+NOUNS = {
     "status": ("pveops.cli.status:command", "the cluster at a glance, and what is wrong with it"),
     "find": ("pveops.cli.find:command", "guests, nodes, storages, pools by a piece of their name"),
     "guest": ("pveops.cli.guest:group", "guests: list, show, start, shutdown, stop, reboot, ..."),
@@ -26,6 +26,7 @@ _NOUNS = {
     "skill": ("pveops.cli.skill:command", "the skill folder for agents: install, check"),
     "completion": ("pveops.cli.completion:command", "completion for bash, zsh or fish"),
 }
+"""Each noun: where its command is made, and what it is for."""
 
 _HELP = """Operate Proxmox VE clusters: look, plan, get consent, act once, verify.
 
@@ -47,7 +48,7 @@ retry; 14 rejected by the API.
 """
 
 
-@click.group(cls=Root, lazy=_NOUNS, help=_HELP, invoke_without_command=True)
+@click.group(cls=Root, lazy=NOUNS, help=_HELP, invoke_without_command=True)
 @click.option("--version", is_flag=True, help="The version, and nothing else.")
 @click.pass_context
 def root(context: click.Context, version: bool) -> None:

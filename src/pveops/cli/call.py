@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from pveops.cli.wiring import Wiring
+    from pveops.cli.wiring import Connect, Wiring
     from pveops.clock import Clock
     from pveops.context import Actor
     from pveops.engine.executor import Progress
+
+_MAX_TYPED = 500
 
 
 class Options:
@@ -33,7 +35,7 @@ class Call:
     """Made once a process, and handed to every command as click's `obj`.
 
     may_detach: whether a long change may go on in another process; only a process that is ours
-        alone may fork.
+        alone may fork. connect: how to reach a cluster, where it is not by the configuration.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Call:
         stdout: TextIO,
         stderr: TextIO,
         may_detach: bool = False,
+        connect: Connect | None = None,
     ) -> None:
         self.program = program
         self.arguments = tuple(arguments)
@@ -64,6 +67,7 @@ class Call:
         self.claimed_run = ""
         """The run that this call began, as soon as there is one."""
         self._actor: Actor | None = None
+        self._connect = connect
         self._wiring: Wiring | None = None
 
     @classmethod
@@ -103,6 +107,11 @@ class Call:
         return self.actor.kind == "person"
 
     @property
+    def is_detaching(self) -> bool:
+        """Whether changes are made by a worker that outlives this process."""
+        return self.may_detach and not self.is_person
+
+    @property
     def has_rich_view(self) -> bool:
         """Whether colour and tables are wanted: a terminal, and no agent behind it."""
         return (
@@ -118,7 +127,7 @@ class Call:
         if self._wiring is None:
             from pveops.cli.wiring import Wiring
 
-            self._wiring = Wiring(self)
+            self._wiring = Wiring(self, self._connect)
         return self._wiring
 
     @property
@@ -130,6 +139,12 @@ class Call:
     def line(self) -> str:
         """The command as it was typed."""
         return shlex.join([self.program, *self.arguments])
+
+    def ask(self, question: str) -> str:
+        """What the person at the terminal types; nothing at the end of the input."""
+        self.stderr.write(f"{question}: ")
+        self.stderr.flush()
+        return self.stdin.readline(_MAX_TYPED).strip()
 
     def elapsed_s(self) -> float:
         """Seconds since the call began."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from pveops.operations.catalog import Tier
 
 if TYPE_CHECKING:
@@ -18,21 +16,18 @@ if TYPE_CHECKING:
 def confirm_at_terminal(call: Call) -> Confirm:
     """A `Confirm` that shows the plan and reads one line; an empty one means "no"."""
 
-    def confirm(plan: Plan, plan_id: str, verdict: Verdict) -> str | None:
+    def confirm(plan: Plan, plan_id: str, _verdict: Verdict) -> str | None:
         from pveops.cli.changes import plan_card
         from pveops.redact import redact
 
-        click.echo(redact(plan_card(plan, plan_id, call.clock.now())), err=True)
-        typed: str = click.prompt(
-            _question(plan, verdict), default="", show_default=False, err=True
-        )
-        return typed.strip() or None
+        call.stderr.write(redact(plan_card(plan, plan_id, call.clock.now())) + "\n")
+        return call.ask(_question(plan)) or None
 
     return confirm
 
 
-def _question(plan: Plan, verdict: Verdict) -> str:
-    if verdict.tier < Tier.IRREVERSIBLE:
+def _question(plan: Plan) -> str:
+    if plan.tier < Tier.IRREVERSIBLE:
         return "type yes to do it"
     if len(plan.items) == 1:
         return f"this cannot be undone: type the name of the guest ({plan.items[0].target.name})"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 WAIT_S = 7.0
 """From the start of the process, so that the answer is there within 8 s."""
 _LAST_WORDS_S = 2.0
+_STOP_IF_UNCLAIMED = signal.SIGUSR1
 
 OnClaimed = Callable[[str], None]
 Work = Callable[[OnClaimed], Answer]
@@ -44,7 +45,7 @@ def patience_s(call: Call) -> float | None:
 
 def carry(call: Call, work: Work) -> Answer | Written:
     """Do the work: in the foreground for a person, else in a worker that is waited for a while."""
-    if not call.may_detach or call.is_person:
+    if not call.is_detaching:
         return _in_foreground(call, work)
     return _Worker(call, work).watch()
 
@@ -69,6 +70,7 @@ class _Worker:
         self._call = call
         self._buffer = b""
         self._final: Written | None = None
+        self._is_over = False
         sys.stdout.flush()
         sys.stderr.flush()
         self._pipe, writing = os.pipe()
@@ -93,7 +95,7 @@ class _Worker:
         if self._final is not None:
             os.waitpid(self._pid, 0)
             return self._final
-        return self._without_answer(is_late=self._call.clock.monotonic() >= ends)
+        return self._without_answer()
 
     def _listen(self, ends: float) -> bool:
         """Take one message; False when there is nothing more to wait for.
@@ -107,6 +109,7 @@ class _Worker:
         if not ready:
             return False
         chunk = os.read(self._pipe, 65_536)
+        self._is_over = not chunk
         self._buffer += chunk
         while b"\n" in self._buffer:
             line, _, self._buffer = self._buffer.partition(b"\n")
@@ -120,9 +123,11 @@ class _Worker:
             self._final = Written(message["text"], message["code"])
 
     def _stop_unclaimed(self) -> None:
-        """The caller has left: what has not begun does not begin; what has, goes on."""
-        if not self._call.claimed_run:
-            os.kill(self._pid, signal.SIGTERM)
+        """The caller has left: what has not begun does not begin; what has, goes on.
+
+        The worker itself decides which it is, because its claim may be on its way to us.
+        """
+        os.kill(self._pid, _STOP_IF_UNCLAIMED)
         ends = self._call.clock.monotonic() + _LAST_WORDS_S
         while self._final is None and not self._call.claimed_run:
             left = ends - self._call.clock.monotonic()
@@ -130,11 +135,11 @@ class _Worker:
             if not ready or not self._listen(0.0):
                 return
 
-    def _without_answer(self, *, is_late: bool) -> Answer:
-        run = self._call.claimed_run
+    def _without_answer(self) -> Answer:
         from pveops.cli.failure import answer_of_error
 
-        if run and is_late:
+        run = self._call.claimed_run
+        if run and not self._is_over:
             error = PendingError(
                 f"{run} goes on in the background",
                 hint=f"pve run wait {run}",
@@ -162,6 +167,12 @@ def _work_and_leave(call: Call, work: Work, pipe: int) -> NoReturn:
         os.setsid()
         _let_go_of_the_caller(pipe)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+        def stop_if_unclaimed(_number: int, _frame: object) -> None:
+            if not call.claimed_run:
+                raise Terminated
+
+        signal.signal(_STOP_IF_UNCLAIMED, stop_if_unclaimed)
 
         def claimed(run: str) -> None:
             call.claimed_run = run

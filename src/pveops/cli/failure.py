@@ -63,14 +63,19 @@ def error_members(error: PveopsError, details: dict[str, Any]) -> dict[str, Any]
 def _interrupted(call: Call, code: int) -> Answer:
     run = call.claimed_run
     word = "interrupted" if code == INTERRUPTED else "terminated"
-    told = f"{word}; the run {run} is not finished" if run else word
+    told = word
+    next_: tuple[str, ...] = ()
+    if run and call.is_detaching:
+        told, next_ = f"{word}; {run} goes on in the background", (f"pve run wait {run}",)
+    elif run:
+        told, next_ = f"{word}; {run} is not finished", (f"pve run resume {run}",)
     return Answer(
         told,
         code=code,
         operation=call.operation,
         changed=None if run else False,
         error={"code": "E_INTERRUPTED", "message": told, "hint": "", "retry": "probe"},
-        next=(f"pve run resume {run}",) if run else (),
+        next=next_,
     )
 
 

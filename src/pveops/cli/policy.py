@@ -83,8 +83,7 @@ def unfreeze(call: Call) -> Answer:
         raise PolicyRefusedError(
             "only a person at a terminal lifts the freeze", hint="ask your human to do it"
         )
-    typed: str = click.prompt("type unfreeze to let changes through", default="", err=True)
-    if typed.strip() != "unfreeze":
+    if call.ask("type unfreeze to let changes through") != "unfreeze":
         raise PolicyRefusedError("not confirmed; changes stay frozen")
     _record(call, "unfreeze")
     path.unlink(missing_ok=True)

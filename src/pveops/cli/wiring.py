@@ -1,0 +1,176 @@
+"""From a call to the cluster and to what is kept on this machine, each part made when it is used.
+
+A command that only reads never opens the policy or the audit log, and the store only to learn
+which of several endpoints answered last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pveops.config.paths import Paths, find_paths
+
+if TYPE_CHECKING:
+    from pveops.api.client import Client
+    from pveops.api.port import Request, Response, Transport
+    from pveops.cli.call import Call
+    from pveops.config.policy import Policy
+    from pveops.engine.audit import AuditLog
+    from pveops.engine.session import Session
+    from pveops.engine.store import Store
+    from pveops.schema import Facts
+
+
+class Connection(NamedTuple):
+    """One cluster, reached and proved to.
+
+    transport: authenticated, over whichever endpoint answers. cluster: the endpoints and trust as
+    a short fingerprint. auth_id: how our tasks are signed. sender: the command that takes a
+    consent message to a person on its standard input; empty: there is none.
+    """
+
+    profile: str
+    cluster: str
+    auth_id: str
+    transport: Transport
+    sender: tuple[str, ...] = ()
+
+
+Connect = Callable[["Call", "Wiring"], Connection]
+
+
+class Wiring:
+    """What one call works with."""
+
+    def __init__(self, call: Call, connect: Connect | None = None) -> None:
+        self._call = call
+        self._connect = connect
+        self._counted: _Counted | None = None
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Where things lie."""
+        return find_paths(self._call.environ)
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The profile's cluster. Nothing is sent yet. Raises ConfigError and its kin."""
+        if self._connect is None:
+            from pveops.cli.connection import connect_profile
+
+            self._connect = connect_profile
+        return self._connect(self._call, self)
+
+    @cached_property
+    def reader(self) -> Client:
+        """A client that refuses to write."""
+        from pveops.api.client import Client
+        from pveops.api.decorators import ReadOnly
+
+        return Client(ReadOnly(self._transport), self._call.clock)
+
+    @cached_property
+    def _transport(self) -> Transport:
+        from pveops.api.decorators import RetryReads
+
+        self._counted = _Counted(self.connection.transport)
+        return RetryReads(self._counted, self._call.clock, _jitter)
+
+    def _make_writer(self) -> Client:
+        from pveops.api.client import Client
+
+        return Client(self._transport, self._call.clock)
+
+    @cached_property
+    def store(self) -> Store:
+        """Plans, consents, runs. Raises StoreError."""
+        from pveops.engine.store import Store
+
+        return Store(self.paths.store_file)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """The audit log."""
+        from pveops.engine.audit import AuditLog
+
+        return AuditLog(self.paths.audit_file, self._call.clock)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy in force. Raises ConfigError."""
+        from pveops.config.policy import load_policy
+        from pveops.operations.catalog import list_changes
+
+        known = frozenset(operation.id for operation in list_changes())
+        return load_policy(self.paths.policy_file, known)
+
+    def session(self) -> Session:
+        """Everything that a change needs."""
+        from pveops.engine.consent import command_sender
+        from pveops.engine.session import Session
+
+        connection = self.connection
+        session = Session(
+            profile=connection.profile,
+            cluster=connection.cluster,
+            auth_id=connection.auth_id,
+            actor=self._call.actor,
+            policy=self.policy,
+            clock=self._call.clock,
+            store=self.store,
+            audit=self.audit,
+            reader=self.reader,
+            make_writer=self._make_writer,
+            freeze_file=self.paths.freeze_file,
+            sender=command_sender(connection.sender) if connection.sender else None,
+        )
+        watched = self._call.on_progress
+        return session if watched is None else session._replace(on_progress=watched)
+
+    def api_facts(self) -> Facts:
+        """What the cluster's API offers: the cluster's own copy, or that of its release.
+
+        One request, unless the cluster's own copy is kept here.
+        """
+        from pveops.schema import Facts
+
+        kept = self.paths.schema_dir / f"{self.connection.profile}.json.z"
+        if kept.exists():
+            return Facts.load(kept)
+        return Facts.open(self.reader.version().text)
+
+    def meta(self) -> dict[str, Any]:
+        """The call's figures for the envelope."""
+        if self._counted is None:
+            return {}
+        return {"profile": self.connection.profile, "requests": self._counted.count}
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        if "connection" in self.__dict__:
+            self.connection.transport.close()
+        if "store" in self.__dict__:
+            self.store.close()
+
+
+class _Counted:
+    """Counts what is sent."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.count = 0
+
+    def send(self, request: Request) -> Response:
+        self.count += 1
+        return self._transport.send(request)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def _jitter() -> float:
+    """From 0 up to 1; the module `random` takes longer to import than a request takes."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32

@@ -1,0 +1,52 @@
+"""The envelope: its members, its compactness, and no secret in it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from pveops.cli.answer import Answer, Column, Listing
+from pveops.cli.jsonout import render_json
+from pveops.operations.findings import Finding
+from pveops.redact import MASK
+
+
+def envelope_of(answer: Answer) -> dict:
+    text = render_json(answer)
+    assert text.endswith("\n")
+    assert "\n" not in text[:-1]
+    return json.loads(text)
+
+
+def test_a_list_tells_its_total_and_its_items():
+    listing = Listing([{"a": 1}, {"a": 2}], dict, ("a",), (Column("a"),), total=9)
+    envelope = envelope_of(Answer("v", operation="guest.list", blocks=(listing,)))
+    assert envelope["ok"] is True
+    assert envelope["operation"] == "guest.list"
+    assert envelope["changed"] is False
+    assert envelope["data"] == {"total": 9, "items": [{"a": 1}, {"a": 2}]}
+    assert envelope["truncated"] == {"shown": 2, "total": 9}
+
+
+def test_the_codes_of_errors_and_findings_are_not_taken_for_secrets():
+    finding = Finding("guest.locked", "block", "vm/1", "locked")
+    answer = Answer("v", code=9, findings=(finding,), error={"code": "E_LOCKED", "message": "m"})
+    envelope = envelope_of(answer)
+    assert envelope["ok"] is False
+    assert envelope["error"]["code"] == "E_LOCKED"
+    assert envelope["findings"][0]["code"] == "guest.locked"
+    assert envelope["meta"]["exit_code"] == 9
+
+
+def test_secrets_in_what_pve_said_are_masked():
+    secret = secrets.token_urlsafe(12)
+    rows = [{"key": "cipassword", "value": secret}, {"key": "memory", "value": "512"}]
+    text = render_json(Answer("v", data={"pending": rows, "config": {"password": secret}}))
+    assert secret not in text
+    data = json.loads(text)["data"]
+    assert data["pending"][0]["value"] == MASK
+    assert data["pending"][1] == {"key": "memory", "value": "512"}
+
+
+def test_an_answer_without_anything_has_only_the_members_that_always_are():
+    assert set(envelope_of(Answer("v"))) == {"ok", "operation", "changed", "meta"}
