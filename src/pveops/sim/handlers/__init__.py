@@ -1,45 +1,54 @@
-"""PVE's methods, one module a noun; `ALL` is every route that is modelled."""
+"""PVE's methods, one module a noun. Each module has its own `routes`; `ALL` holds them all."""
 
-from pveops.sim.handlers import (
-    backups,
-    bulk,
-    cluster_config,
-    consoles,
-    firewall,
-    index,
-    jobs,
-    node_info,
-    node_settings,
-    notifications,
-    pools,
-    rrd,
-    sections,
-    storage,
-    storage_content,
-    storage_status,
-    upload,
-)
+from __future__ import annotations
+
+from importlib import import_module
+
 from pveops.sim.router import Routes
 
-_MODULES = (
-    backups,
-    bulk,
-    cluster_config,
-    consoles,
-    firewall,
-    index,
-    jobs,
-    node_info,
-    node_settings,
-    notifications,
-    pools,
-    rrd,
-    sections,
-    storage,
-    storage_content,
-    storage_status,
-    upload,
+MODULES = (
+    "access_accounts",
+    "access_control",
+    "access_factors",
+    "access_login",
+    "access_realms",
+    "backups",
+    "bulk",
+    "cluster_config",
+    "cluster_resources",
+    "cluster_status",
+    "consoles",
+    "firewall",
+    "guest_power",
+    "guests",
+    "ha",
+    "index",
+    "jobs",
+    "node_info",
+    "node_settings",
+    "nodes",
+    "notifications",
+    "pools",
+    "rrd",
+    "sections",
+    "storage",
+    "storage_content",
+    "storage_status",
+    "tasks",
+    "upload",
+    "version",
 )
 
-ALL = Routes()
-ALL.merge(module.routes for module in _MODULES)
+
+def _all() -> Routes:
+    routes = Routes()
+    routes.merge(import_module(f"{__name__}.{name}").routes for name in MODULES)
+    return routes
+
+
+def __getattr__(name: str) -> Routes:
+    """`ALL` is made at its first use, when every module can be imported."""
+    if name != "ALL":
+        raise AttributeError(name)
+    globals()["ALL"] = routes = _all()
+    return routes
