@@ -18,6 +18,7 @@ MODULES = (
     "cluster_resources",
     "cluster_status",
     "consoles",
+    "execute",
     "firewall",
     "guest_power",
     "guests",
