@@ -66,6 +66,12 @@ class Task:
         if self.is_running:
             self._drive(lambda: self._steps.throw(AbortedError()))
 
+    def fail(self, text: str) -> None:
+        """A fault: the worker ends here with an error."""
+        if self.is_running:
+            self.log(f"TASK ERROR: {text}")
+            self._finish(text)
+
     def vanish(self) -> None:
         """The node lost power: no clean-up, no last line."""
         if self.is_running:
@@ -80,8 +86,10 @@ class Task:
             self._finish("unexpected status")
         except (TaskError, ApiError) as error:
             text = error.message if isinstance(error, ApiError) else str(error)
-            self.log(f"TASK ERROR: {text.rstrip()}")
-            self._finish(" ".join(text.split("\n")).rstrip())
+            # RESTEnvironment.pm puts an error of several lines on one.
+            text = " ".join(text.rstrip().split("\n"))
+            self.log(f"TASK ERROR: {text}")
+            self._finish(text)
         else:
             self.node.cluster.timeline.after(delay, self.step)
 
