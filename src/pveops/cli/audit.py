@@ -8,6 +8,7 @@ import click
 
 from pveops.cli.answer import Answer, Column, Listing
 from pveops.cli.call import Call
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options
 from pveops.errors import AuditError
 
@@ -39,8 +40,9 @@ def verify(call: Call) -> Answer:
             hint="keep the file as it is; compare it with a copy of its head kept elsewhere",
             details={"records": verdict.records, "problem": verdict.problem},
         )
+    head = f"head {verdict.head.seq} {verdict.head.hash[:16]}"
     return Answer(
-        f"whole: {verdict.records} records, head {verdict.head.seq} {verdict.head.hash[:16]}",
+        f"whole: {count_of(verdict.records, 'record')}, {head}",
         data={
             "records": verdict.records,
             "head": {"seq": verdict.head.seq, "hash": verdict.head.hash},
@@ -76,7 +78,7 @@ def show(call: Call, guest: str | None, plan: str | None, run: str | None, last:
     rows = tuple(newest)
     fields = tuple(dict.fromkeys((*(c.key for c in _COLUMNS), *(key for r in rows for key in r))))
     listing = Listing(rows, _item, fields, _COLUMNS, total=count)
-    return Answer(f"{count} records, the last {len(rows)} shown", blocks=(listing,))
+    return Answer(f"{count_of(count, 'record')}, the last {len(rows)} shown", blocks=(listing,))
 
 
 def _ids(record: dict[str, Any]) -> set[str]:

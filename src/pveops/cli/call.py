@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -138,6 +137,8 @@ class Call:
     @property
     def line(self) -> str:
         """The command as it was typed."""
+        import shlex
+
         return shlex.join([self.program, *self.arguments])
 
     def ask(self, question: str) -> str:

@@ -29,6 +29,11 @@ def cell(column: Column, item: Mapping[str, Any]) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def count_of(number: int, noun: str) -> str:
+    """`1 guest`, `2 guests`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def format_time(seconds: float) -> str:
     """Seconds since the epoch as UTC: `2026-11-24T10:50Z`."""
     import time

@@ -29,7 +29,10 @@ def answer_of_change(call: Call, change: Change) -> Answer:
     if change.receipt is not None:
         answer = answer_of_receipt(change.receipt)
         plan = change.proposal.plan
-        return answer._replace(findings=plan.findings if plan is not None else ())
+        if plan is None or change.receipt.consent != "policy":
+            return answer
+        # Whoever agreed has seen the findings; after a change at once they are news.
+        return answer._replace(findings=plan.findings)
     if change.proposal.plan is None:
         return _already_so(change)
     return _consent_needed(call, change, change.proposal.plan)

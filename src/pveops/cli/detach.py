@@ -14,7 +14,8 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pveops.cli.answer import Answer, Written
@@ -28,6 +29,7 @@ WAIT_S = 7.0
 """From the start of the process, so that the answer is there within 8 s."""
 _LAST_WORDS_S = 2.0
 _STOP_IF_UNCLAIMED = signal.SIGUSR1
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 OnClaimed = Callable[[str], None]
 Work = Callable[[OnClaimed], Answer]
@@ -108,13 +110,17 @@ class _Worker:
         ready, _, _ = select.select([self._pipe], [], [], left)
         if not ready:
             return False
+        with _signals_held():
+            self._read()
+        return not self._is_over and self._final is None
+
+    def _read(self) -> None:
         chunk = os.read(self._pipe, 65_536)
         self._is_over = not chunk
         self._buffer += chunk
         while b"\n" in self._buffer:
             line, _, self._buffer = self._buffer.partition(b"\n")
             self._take(json.loads(line))
-        return bool(chunk) and self._final is None
 
     def _take(self, message: dict[str, Any]) -> None:
         if "run" in message:
@@ -158,6 +164,16 @@ class _Worker:
             self._call.operation,
             InternalError("the worker ended without a word; nothing was begun"),
         )
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """What was read from the worker is also kept before a signal may interrupt us."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work_and_leave(call: Call, work: Work, pipe: int) -> NoReturn:

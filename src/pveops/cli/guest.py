@@ -8,6 +8,7 @@ import click
 
 from pveops.cli.answer import Answer, Facts, Lines, Listing
 from pveops.cli.call import Call
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Command, Group, list_options
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def list_guests(call: Call, /, **options: Any) -> Answer:
     inventory = read_inventory(call.wiring.reader)
     guests = select_guests(inventory.guests, selector)
     if selector.is_empty:
-        verdict = count_guests(guests) + f" on {len(inventory.nodes)} nodes"
+        verdict = count_guests(guests) + f" on {count_of(len(inventory.nodes), 'node')}"
     else:
         verdict = f"{count_guests(guests)} ({describe(selector)}; {len(inventory.guests)} visible)"
     if inventory.nodes_not_online:

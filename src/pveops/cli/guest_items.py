@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pveops.cli.answer import Column, Listing
+from pveops.cli.cells import count_of
 from pveops.domain.guest import Guest
 
 _FIELDS = Guest._fields
@@ -44,5 +45,4 @@ def count_guests(guests: Sequence[Guest]) -> str:
 
     by_status = Counter("template" if guest.is_template else guest.status for guest in guests)
     parts = ", ".join(f"{count} {status}" for status, count in by_status.most_common())
-    noun = "guest" if len(guests) == 1 else "guests"
-    return f"{len(guests)} {noun}: {parts}" if guests else "0 guests"
+    return f"{count_of(len(guests), 'guest')}: {parts}" if guests else "0 guests"

@@ -25,6 +25,10 @@ def _enter(program: str) -> int:
 
         sys.stdout.write(f"{program} {__version__}\n")
         return 0
+    import gc
+
+    # A short life makes little garbage; looking for it often would cost more than the work.
+    gc.set_threshold(50_000, 20, 50)
     from pveops.cli.process import run_process
 
     return run_process(program, arguments)

@@ -8,6 +8,7 @@ import click
 
 from pveops.cli.answer import Answer, Column, Facts, Listing
 from pveops.cli.call import Call
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options
 from pveops.domain.node import Node
 from pveops.errors import NotFoundError
@@ -59,7 +60,7 @@ def list_nodes(call: Call) -> Answer:
         _COLUMNS,
     )
     online = sum(node.is_online for node in inventory.nodes)
-    return Answer(f"{len(inventory.nodes)} nodes, {online} online", blocks=(listing,))
+    return Answer(f"{count_of(len(inventory.nodes), 'node')}, {online} online", blocks=(listing,))
 
 
 @group.command("show", operation="node.show")

@@ -8,6 +8,7 @@ import click
 
 from pveops.cli.answer import Answer, Column, Facts, Lines, Listing
 from pveops.cli.call import Call
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options
 from pveops.errors import ConflictError
 
@@ -61,7 +62,9 @@ def list_plans(call: Call, with_old: bool) -> Answer:
         }
 
     noun = "kept" if with_old else "open"
-    return Answer(f"{len(shown)} {noun} plans", blocks=(Listing(shown, item, _FIELDS, _COLUMNS),))
+    return Answer(
+        count_of(len(shown), f"{noun} plan"), blocks=(Listing(shown, item, _FIELDS, _COLUMNS),)
+    )
 
 
 @group.command("show", operation="plan.show")

@@ -8,6 +8,7 @@ import click
 
 from pveops.cli.answer import Answer, Column, Listing, Written
 from pveops.cli.call import Call
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options, wait_option
 from pveops.errors import PendingError
 
@@ -40,7 +41,9 @@ def list_runs(call: Call) -> Answer:
     listing = Listing(rows, lambda row: _item(call, row), _FIELDS, _COLUMNS)
     lost = next((row for row in rows if _state(row) == "abandoned"), None)
     next_ = (f"pve run resume {lost.id}",) if lost is not None else ()
-    return Answer(f"{len(rows)} runs, {open_} not ended", blocks=(listing,), next=next_)
+    return Answer(
+        f"{count_of(len(rows), 'run')}, {open_} not ended", blocks=(listing,), next=next_
+    )
 
 
 def _state(row: RunRow) -> str:

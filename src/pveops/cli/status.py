@@ -8,6 +8,7 @@ import click
 
 from pveops.cli.answer import Answer, Facts, Lines
 from pveops.cli.call import Call
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Command
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _name(health: Health) -> str:
 
 def _judge(problems: int, warnings: int, is_blind: bool) -> str:
     parts = [
-        f"{count} {noun}{'' if count == 1 else 's'}"
+        count_of(count, noun)
         for count, noun in ((problems, "problem"), (warnings, "warning"))
         if count
     ]
@@ -137,4 +138,4 @@ def _starting_at_boot(reader: Client, stopped: tuple[Guest, ...]) -> tuple[Guest
 def _next(stopped: tuple[Guest, ...], deep: bool) -> tuple[str, ...]:
     if deep or not stopped:
         return ()
-    return (f"pve status --deep   # whether any of {len(stopped)} stopped guests should run",)
+    return (f"pve status --deep   # reads which of {len(stopped)} stopped should run (onboot)",)

@@ -9,6 +9,7 @@ import click
 
 from pveops.cli.answer import Answer, Column, Listing
 from pveops.cli.call import Call
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options
 from pveops.domain.storage import Storage
 from pveops.errors import NotFoundError
@@ -45,7 +46,7 @@ def list_storages(call: Call, node: str | None) -> Answer:
     storages = [each for each in inventory.storages if node is None or each.node == node]
     rows = storages if node is not None else _shared_once(storages)
     fullest = max(rows, key=lambda each: each.used_share, default=None)
-    verdict = f"{len({each.storage for each in rows})} storages"
+    verdict = count_of(len({each.storage for each in rows}), "storage")
     if fullest is not None and fullest.total_bytes:
         verdict += f"; fullest: {fullest.storage} on {fullest.node}, {fullest.used_share:.0%}"
     return Answer(verdict, blocks=(Listing(rows, storage_item, _FIELDS, _COLUMNS),))

@@ -8,6 +8,7 @@ import click
 
 from pveops.cli.answer import Answer, Facts, Lines
 from pveops.cli.call import Call
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options, wait_option
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def list_tasks(
     shown.sort(key=lambda task: -task.upid.starttime)
     bad = sum(is_failure(task) for task in shown)
     active = sum(task.is_running for task in shown)
-    verdict = f"{len(shown)} tasks: {active} running, {bad} not ended well"
+    verdict = f"{count_of(len(shown), 'task')}: {active} running, {bad} not ended well"
     if len(shown) != len(tasks):
         verdict += f" (of {len(tasks)} visible)"
     first = next((task for task in shown if is_failure(task)), None)

@@ -45,7 +45,8 @@ def render_text(answer: Answer, *, limit: int | None = MAX_CHARS, again: str = "
     room = None
     if limit is not None:
         room = limit - sum(len(line) + 1 for line in (*head, *tail)) - len(more) - 40
-    blocks: list[Block] = [*_finding_blocks(answer), *answer.blocks]
+    findings = Lines(finding_lines(answer.findings, answer.next))
+    blocks: list[Block] = [*([findings] if answer.findings else ()), *answer.blocks]
     body, cut = _fill(blocks, room)
     if cut is not None:
         body.append(f"showing {cut.shown} of {cut.total} {cut.noun}; {more}")
@@ -139,17 +140,16 @@ def _smaller(grid: Sequence[Sequence[str]]) -> list[str]:
     return aligned if sum(map(len, aligned)) <= sum(map(len, tabbed)) else tabbed
 
 
-def _finding_blocks(answer: Answer) -> tuple[Lines, ...]:
-    return (Lines(finding_lines(answer.findings)),) if answer.findings else ()
+def finding_lines(findings: Sequence[Any], told: Sequence[str] = ()) -> tuple[str, ...]:
+    """Each finding in one line: how bad, about whom, what, where it was seen, what to do.
 
-
-def finding_lines(findings: Sequence[Any]) -> tuple[str, ...]:
-    """Each finding in one line: how bad, about whom, what, where it was seen, what to do."""
+    told: remedies that are told elsewhere.
+    """
     words = {"block": "problem"}
     return tuple(
         f"{words.get(finding.severity, finding.severity)} {finding.subject}: {finding.message}"
         + (f" [{finding.evidence}]" if finding.evidence else "")
-        + (f" -> {finding.remedy}" if finding.remedy else "")
+        + (f" -> {finding.remedy}" if finding.remedy and finding.remedy not in told else "")
         for finding in findings
     )
 

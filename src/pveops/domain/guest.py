@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -187,6 +186,8 @@ def read_guest_config(client: Client, ref: GuestRef) -> GuestConfig:
 
 
 def _identity(kind: Kind, values: Row) -> str:
+    import hashlib
+
     keys = ("smbios1", "meta", "vmgenid") if kind == "qemu" else ("rootfs", "hostname")
     known = "|".join(text_of(values, key) for key in keys if key in values)
     return hashlib.sha256(known.encode()).hexdigest()[:12] if known else ""

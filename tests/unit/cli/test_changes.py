@@ -158,7 +158,7 @@ def test_only_a_person_lifts_the_freeze(cli):
 def test_a_run_and_its_record_can_be_looked_up(cli):
     done = cli.run("pve guest start db01 --json").json
     run = done["receipt"]["run"]
-    assert cli.run("pve run list").lines[0] == "1 runs, 0 not ended"
+    assert cli.run("pve run list").lines[0] == "1 run, 0 not ended"
     assert cli.run(f"pve run show {run}").lines[0].startswith("done: db01")
     assert cli.run(f"pve run wait {run}").code == 0
     assert cli.run("pve audit verify").lines[0].startswith("whole: 2 records")
@@ -168,7 +168,7 @@ def test_a_run_and_its_record_can_be_looked_up(cli):
 
 def test_plans_are_listed_shown_and_cancelled(cli, cluster, inbox):
     plan = plan_of(cli.run("pve guest stop web01"))
-    assert cli.run("pve plan list").lines[0] == "1 open plans"
+    assert cli.run("pve plan list").lines[0] == "1 open plan"
     shown = cli.run(f"pve plan show {plan}")
     assert shown.lines[0] == f"{plan} is open"
     assert any("POST /nodes/pve1/qemu/101/status/stop" in line for line in shown.lines)
