@@ -32,13 +32,13 @@ class Pools:
             raise die(f"pool '{poolid}' does not exist")
         return pool
 
-    def of_guest(self, vmid: int) -> str | None:
+    def pool_of_guest(self, vmid: int) -> str | None:
         """The name of the pool that holds the guest."""
         return next((pool.poolid for pool in self.by_id.values() if vmid in pool.vmids), None)
 
-    def of_storage(self, storage: str) -> str | None:
-        """The name of the first pool that holds the storage."""
-        return next((p.poolid for p in self.by_id.values() if storage in p.storages), None)
+    def pools_of_storage(self, storage: str) -> list[str]:
+        """The names of the pools that hold the storage."""
+        return [pool.poolid for pool in self.by_id.values() if storage in pool.storages]
 
     def create(self, poolid: str, comment: str | None) -> Pool:
         """Add an empty pool."""

@@ -20,9 +20,9 @@ def pools() -> Pools:
 
 
 def test_a_guest_is_in_one_pool(pools: Pools) -> None:
-    assert pools.of_guest(100) == "web"
-    assert pools.of_guest(101) is None
-    assert pools.of_storage("local") == "web"
+    assert pools.pool_of_guest(100) == "web"
+    assert pools.pool_of_guest(101) is None
+    assert pools.pools_of_storage("local") == ["web"]
 
 
 def test_a_nested_pool_needs_its_parent(pools: Pools) -> None:

@@ -126,7 +126,7 @@ def _update(call: Call, pool: Pool) -> None:
             continue
         if vmid in vmids:
             raise die(f"VM {vmid} is already a pool member")
-        other = call.cluster.pools.of_guest(vmid)
+        other = call.cluster.pools.pool_of_guest(vmid)
         if other is not None:
             if not call.get("allow-move"):
                 raise die(
