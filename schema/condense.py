@@ -18,95 +18,13 @@ import hashlib
 import json
 import lzma
 import pathlib
-import re
 import sys
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
+from pveops.schema.apidoc import ROOT, condense_method, walk
+
 SCRIPT_VERSION = 1
-
-_PROSE = frozenset({"description", "verbose_description", "format_description", "title"})
-_FLAGS = ("protected", "proxyto", "allowtoken", "expose_credentials", "download_allowed")
-_PERL_GROUP = re.compile(r"\(\?\^([a-z]*):")
-
-_ROOT = {"path": "/", "info": {"GET": {"name": "index", "permissions": {"user": "all"}}}}
-"""The root answers, too; the API viewer's tree begins below it."""
-
-
-def walk(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Every node of the tree."""
-    for node in nodes:
-        yield node
-        yield from walk(node.get("children", []))
-
-
-def condense_pattern(pattern: str) -> str:
-    """A Perl pattern as Python reads it: `(?^i:` is `(?i:` there, and `(?^:` is `(?:`."""
-    return _PERL_GROUP.sub(
-        lambda match: f"(?{''.join(f for f in match[1] if f in 'imsx')}:", pattern
-    )
-
-
-def condense_schema(schema: Any) -> Any:
-    """A parameter's or a result's schema without prose, numbers as numbers."""
-    if isinstance(schema, list):
-        return [condense_schema(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kept: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in _PROSE or key == "typetext":
-            continue
-        if key == "properties" and isinstance(value, dict):
-            kept[key] = {name: condense_schema(item) for name, item in value.items()}
-        elif key == "pattern" and isinstance(value, str):
-            kept[key] = condense_pattern(value)
-        elif key in {"minimum", "maximum", "minLength", "maxLength"}:
-            kept[key] = number(value)
-        elif key == "format" and isinstance(value, dict):
-            kept[key] = {name: condense_schema(item) for name, item in value.items()}
-        else:
-            kept[key] = condense_schema(value)
-    return kept
-
-
-def number(value: Any) -> Any:
-    """`"100"` as 100."""
-    text = str(value)
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
-
-
-def condense_permissions(permissions: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The expression; whether words describe more than it says."""
-    if permissions is None:
-        return None
-    kept = {key: value for key, value in permissions.items() if key != "description"}
-    if "description" in permissions:
-        kept["custom"] = True
-    return kept
-
-
-def condense_method(info: dict[str, Any], task: str | None) -> dict[str, Any]:
-    """One method's facts."""
-    parameters = info.get("parameters") or {}
-    facts: dict[str, Any] = {
-        "name": info.get("name", ""),
-        "parameters": {
-            name: condense_schema(schema)
-            for name, schema in (parameters.get("properties") or {}).items()
-        },
-        "additional": bool(parameters.get("additionalProperties", 1)),
-        "permissions": condense_permissions(info.get("permissions")),
-        "returns": condense_schema(info.get("returns") or {}),
-    }
-    facts |= {flag: info[flag] for flag in _FLAGS if flag in info}
-    if task:
-        facts["task"] = task
-    return facts
 
 
 def read_tasks(path: pathlib.Path) -> dict[tuple[str, str], str]:
@@ -126,7 +44,7 @@ def condense(source: pathlib.Path, into: pathlib.Path) -> dict[str, Any]:
         content = path.read_bytes()
         index: dict[str, dict[str, tuple[int, int]]] = {}
         parameters = 0
-        for node in (_ROOT, *walk(json.loads(lzma.decompress(content)))):
+        for node in (ROOT, *walk(json.loads(lzma.decompress(content)))):
             methods: dict[str, tuple[int, int]] = {}
             for method, info in sorted((node.get("info") or {}).items()):
                 facts = condense_method(info, tasks.get((method, node["path"])))

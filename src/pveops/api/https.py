@@ -49,7 +49,10 @@ class HttpsTransport:
         clock: Clock | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
+        root: str = API_ROOT,
     ) -> None:
+        """Take `root` for what a node serves beside its API: paths are below it."""
+        self._root = root
         self._endpoint = endpoint
         self._clock = clock or SystemClock()
         self._read_timeout_s = read_timeout_s
@@ -63,7 +66,7 @@ class HttpsTransport:
         Raises UnreachableError, TlsError, OutcomeUnknownError as `api.port` says, and
         UsageError for a request that is no HTTP.
         """
-        payload = _write_request(request, self._endpoint)
+        payload = _write_request(request, self._endpoint, self._root)
         timeout_s = request.read_timeout_s or self._read_timeout_s
         kept = self._take(request)
         if kept is not None:
@@ -171,10 +174,10 @@ class _Connection:
         return bool(poll.poll(0)) or self._sock.pending() > 0
 
 
-def _write_request(request: Request, endpoint: Endpoint) -> bytes:
+def _write_request(request: Request, endpoint: Endpoint, root: str) -> bytes:
     """The request as bytes. Raises UsageError when something in it would break HTTP's lines."""
     form = encode_form(request.params)
-    target, body = API_ROOT + request.path, b""
+    target, body = root + request.path, b""
     headers = [("Host", endpoint.authority), ("User-Agent", "pveops"), ("Accept", "*/*")]
     if not endpoint.is_loopback:
         headers.append(("Accept-Encoding", "gzip"))

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pveops.config.paths import Paths, find_paths
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pveops.api.client import Client
     from pveops.api.port import Request, Response, Transport
     from pveops.cli.call import Call
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 class Connection(NamedTuple):
     """One cluster, reached and proved to.
 
-    transport: authenticated, over whichever endpoint answers. cluster: the endpoints and trust as
+    transport: authenticated, over whichever endpoint answers. documents: what a node serves beside
+    its API, asked without credentials. cluster: the endpoints and trust as
     a short fingerprint. auth_id: how our tasks are signed. sender: the command that takes a
     consent message to a person on its standard input; empty: there is none.
     """
@@ -37,6 +40,7 @@ class Connection(NamedTuple):
     auth_id: str
     transport: Transport
     sender: tuple[str, ...] = ()
+    documents: Transport | None = None
 
 
 Connect = Callable[["Call", "Wiring"], Connection]
@@ -130,6 +134,11 @@ class Wiring:
         watched = self._call.on_progress
         return session if watched is None else session._replace(on_progress=watched)
 
+    @property
+    def own_schema(self) -> Path:
+        """Where the cluster's own copy of the schema is kept, once it was taken."""
+        return self.paths.schema_dir / f"{self.connection.profile}.json.z"
+
     def api_facts(self) -> Facts:
         """What the cluster's API offers: the cluster's own copy, or that of its release.
 
@@ -137,9 +146,8 @@ class Wiring:
         """
         from pveops.schema import Facts
 
-        kept = self.paths.schema_dir / f"{self.connection.profile}.json.z"
-        if kept.exists():
-            return Facts.load(kept)
+        if self.own_schema.exists():
+            return Facts.load(self.own_schema)
         return Facts.open(self.reader.version().text)
 
     def meta(self) -> dict[str, Any]:
@@ -152,6 +160,8 @@ class Wiring:
         """Let go of connections and files."""
         if "connection" in self.__dict__:
             self.connection.transport.close()
+            if self.connection.documents is not None:
+                self.connection.documents.close()
         if "store" in self.__dict__:
             self.store.close()
 

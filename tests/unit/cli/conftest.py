@@ -198,6 +198,7 @@ class CommandLine:
         self.clock = VirtualClock(NOW)
         self.environ = {"PVE_HOME": home, "HOME": home}
         self.sender: tuple[str, ...] = ()
+        self.documents: Any = None
 
     def run(self, line: str, *, typed: str = "", at_terminal: bool = False) -> Outcome:
         program, *arguments = line.split()
@@ -212,7 +213,7 @@ class CommandLine:
             stdout=stdout,
             stderr=stderr,
             connect=lambda _call, _wiring: Connection(
-                "home", "fingerprint", TOKEN, self.cluster, self.sender
+                "home", "fingerprint", TOKEN, self.cluster, self.sender, self.documents
             ),
         )
         return Outcome(run_call(call), stdout.getvalue(), stderr.getvalue())

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from pveops.api.port import Response
 from pveops.cli.app import NOUNS, root
 
 
@@ -211,3 +212,21 @@ def _check_help(command: click.Command, context: click.Context) -> None:
             found = command.get_command(context, name)
             assert found is not None
             _check_help(found, click.Context(found, parent=context, info_name=name))
+
+
+def test_schema_refresh_takes_the_clusters_own_copy_and_uses_it(cli):
+    script = b'const apiSchema = [{"path": "/only", "info": {"GET": {"name": "only"}}}];'
+
+    class Documents:
+        def send(self, request):
+            assert request.path == "/pve-docs/api-viewer/apidoc.js"
+            assert request.headers == ()
+            return Response(200, "OK", {}, script)
+
+        def close(self):
+            pass
+
+    cli.documents = Documents()
+    assert "PVE 9.1.2 was taken: 2 paths" in cli.run("pve schema refresh").lines[0]
+    outcome = cli.run("pve api usage /only")
+    assert outcome.lines[0] == "/only in PVE 9.1.2: GET"
