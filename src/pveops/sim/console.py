@@ -12,6 +12,8 @@ FIRST_PORT = 5900
 LAST_PORT = 5999
 WAIT_S = 10.0
 """How long a proxy waits for its client."""
+GREETING = b"RFB 003.008\n"
+"""With which a VNC server opens a conversation."""
 _LIFE_S = 40.0
 
 
@@ -39,6 +41,10 @@ class Consoles:
     def close_port(self, port: int) -> None:
         """The proxy has gone."""
         self.ports.pop(port, None)
+
+    def connect(self, port: int) -> bytes | None:
+        """What the proxy's one client reads first; None: nobody listens there."""
+        return GREETING if self.ports.pop(port, None) is not None else None
 
     def issue_ticket(self, random: Random, user: str, path: str, port: int, now: float) -> str:
         """A ticket for one user, one console and one port."""

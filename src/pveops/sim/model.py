@@ -11,8 +11,10 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from pveops.sim.access import Access
 from pveops.sim.broadcast import Broadcast
 from pveops.sim.console import Consoles
+from pveops.sim.faults import Faults
 from pveops.sim.firewall import FirewallConfig
 from pveops.sim.guest import Guest
 from pveops.sim.ha import HighAvailability
@@ -82,6 +84,11 @@ class Cluster:
     """None: a standalone node that never joined a cluster."""
     nodes: dict[str, Node] = field(default_factory=dict)
     storages: Storages = field(default_factory=Storages)
+    access: Access = field(default_factory=Access)
+    auth_key: bytes = b"signs tickets on every node"
+    auth_delay_s: float = 3.0
+    """How long a failed authentication is held back."""
+    faults: Faults = field(default_factory=Faults)
     guests: dict[int, Guest] = field(default_factory=dict)
     """By vmid."""
     ha: HighAvailability = field(default_factory=HighAvailability)
