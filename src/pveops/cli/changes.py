@@ -162,14 +162,14 @@ def _verdict(receipt: Receipt) -> str:
 
 def _end_state(item: ItemOutcome) -> str:
     """What the cluster says now, with any remark of the executor."""
-    power = str(item.after.get("power") or "")
+    power = str(item.after.get("power") or item.after.get("status") or "")
     if not power or item.message.startswith(power):
         return item.message
     return power if item.message == "done" else f"{power} ({item.message})"
 
 
 def _beginning(item: ItemOutcome) -> str:
-    power = item.before.get("power")
+    power = item.before.get("power") or item.before.get("status")
     if not power:
         return ""
     uptime = item.before.get("uptime_s")

@@ -15,7 +15,6 @@ from pveops.errors import UsageError
 from pveops.operations.catalog import Operation, Param, Tier, get_operation
 
 if TYPE_CHECKING:
-    from pveops.cli.detach import OnClaimed
     from pveops.operations.plan import Scalar
 
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -103,7 +102,7 @@ def _option(param: Param) -> click.Option:
 def _run(
     call: Call, operation: Operation, guests: tuple[str, ...], options: dict[str, Any]
 ) -> Answer | Written:
-    from pveops.cli.detach import carry
+    from pveops.cli.changing import ask_for
 
     selector = selector_of(options)
     if not guests and selector.is_empty:
@@ -111,20 +110,7 @@ def _run(
             "which guest?",
             hint=f"pve {operation.command} GUEST, or select with --tag, --pool, --node, --name",
         )
-    params = _chosen(operation, options)
-
-    def work(claimed: OnClaimed) -> Answer:
-        from pveops.cli.changes import answer_of_change
-        from pveops.cli.confirm import confirm_at_terminal
-        from pveops.engine.change import request_change
-        from pveops.engine.request import Ask
-
-        ask = Ask(operation.id, guests, selector, params, call.options.reason)
-        confirm = confirm_at_terminal(call) if call.is_person else None
-        change = request_change(call.wiring.session(), ask, confirm=confirm, on_claimed=claimed)
-        return answer_of_change(call, change)
-
-    return carry(call, work)
+    return ask_for(call, operation.id, guests, selector, _chosen(operation, options))
 
 
 def _chosen(operation: Operation, options: dict[str, Any]) -> dict[str, Scalar]:

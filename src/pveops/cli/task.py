@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pveops.cli.answer import Answer, Facts, Lines
+from pveops.cli.answer import Answer, Facts, Lines, Written
 from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options, wait_option
@@ -120,6 +120,20 @@ def show_log(call: Call, upid: str, lines: int) -> Answer:
         data=data,
         blocks=(Lines(tuple(framed.split("\n"))),),
     )
+
+
+@group.command("cancel", operation="task.cancel")
+@click.argument("upid")
+@wait_option
+@click.pass_obj
+def cancel(call: Call, upid: str) -> Answer | Written:
+    """End a running task by force; what it left behind stays.
+
+    Stores a plan and exits with 3 unless the caller is a person at a terminal.
+    """
+    from pveops.cli.changing import ask_for
+
+    return ask_for(call, "task.cancel", names=(upid,))
 
 
 @group.command("wait", operation="task.wait")

@@ -243,7 +243,7 @@ class ItemRun:
             return self._unknown(f"the state cannot be read back: {error.message}")
         if sight.is_reached:
             remark = "" if is_good or task is None else f" (its task said: {task.exitstatus})"
-            return self._end("done", f"{sight.after['power']}{remark}", sight=sight)
+            return self._end("done", f"{sight.word}{remark}", sight=sight)
         if sight.state is None:
             return self._unknown(f"the state cannot be read back: {sight.why}", sight)
         if task is not None and task.kind is OutcomeKind.UNKNOWN:
@@ -251,12 +251,12 @@ class ItemRun:
         return self._not_reached(step, sight)
 
     def _not_reached(self, step: WaitState, sight: Sight) -> ItemOutcome:
-        task, state = self._task, sight.after["power"]
+        task, state = self._task, sight.word
         upid = parse_upid(self._upid)
         if task is not None and not task.is_success:
             return self._end(
                 "failed",
-                f"the task failed: {task.exitstatus}; the guest is {state}",
+                f"the task failed: {task.exitstatus}; it is {state}",
                 error=TaskFailedError.code,
                 code=TaskFailedError.exit_code,
                 hint=f"pve task log {self._upid}",
@@ -264,11 +264,11 @@ class ItemRun:
             )
         if upid is not None and upid.type.startswith("ha"):
             return self._pending(
-                f"HA has taken the request, but the guest is still {state}", sight
+                f"HA has taken the request, but it is still {state}", sight
             )
         return self._end(
             "failed",
-            f"PVE reports success, but the guest is {state} after {step.timeout_s:.0f} s",
+            f"PVE reports success, but it is {state} after {step.timeout_s:.0f} s",
             error=TaskFailedError.code,
             code=TaskFailedError.exit_code,
             hint=f"pve guest show {self._item.target.id}",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pveops.api.tasks import get_status
 from pveops.domain.guest import GuestRef, read_guest_config, read_guest_state
 from pveops.errors import NotFoundError, StalePlanError
 from pveops.operations.guards import guest_guards
 from pveops.operations.plan import Item, Scalar
+from pveops.operations.task import task_guards
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
 
 
 def check_guards(client: Client, item: Item) -> None:
-    """Two requests to the target's node. Raises StalePlanError naming each changed field.
+    """Two requests to the target's node, one for a task.
+
+    Raises StalePlanError naming each changed field.
 
     Asking the planned node proves the placement, too: a guest that moved is not found there.
     """
@@ -35,6 +39,8 @@ def check_guards(client: Client, item: Item) -> None:
 
 def _read(client: Client, item: Item) -> dict[str, Scalar]:
     target = item.target
+    if target.kind == "task":
+        return task_guards(get_status(client, target.id).is_running)
     ref = GuestRef(
         int(target.id), "lxc" if target.kind == "lxc" else "qemu", target.node, target.name
     )

@@ -9,8 +9,9 @@ import importlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pveops.api.tasks import get_status
 from pveops.domain.facts import GuestFacts, read_guest_facts
 from pveops.domain.guest import Guest
 from pveops.domain.inventory import Inventory, read_inventory, read_membership
@@ -33,6 +34,7 @@ from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.plan import PLAN_FORMAT, Plan, Scalar
 from pveops.operations.power import needs_pending
+from pveops.operations.task import TaskFacts
 
 _ERRORS_BY_FINDING: dict[str, type[PveopsError]] = {
     "guest.locked": LockedError,
@@ -63,16 +65,20 @@ class Proposal(NamedTuple):
 
 
 def propose(session: Session, ask: Ask) -> Proposal:
-    """Decide a change of guests; nothing is stored and nothing is sent but GET.
+    """Decide a change of guests or tasks; nothing is stored and nothing is sent but GET.
 
     Raises NotFoundError, AmbiguousError, UsageError, and the error of the first finding that
     blocks (LockedError, BusyError, NoQuorumError, or PreflightError).
     """
     operation = get_operation(ask.operation)
     inventory = read_inventory(session.reader)
-    guests = _resolve(inventory, ask)
-    _refuse_unreachable(inventory, guests)
-    facts = _gather(session, operation, guests)
+    facts: Sequence[object]
+    if operation.id.startswith("task."):
+        facts = [_gather_task(session, inventory, name) for name in dict.fromkeys(ask.names)]
+    else:
+        guests = _resolve(inventory, ask)
+        _refuse_unreachable(inventory, guests)
+        facts = _gather(session, operation, guests)
     decide = _load(operation.decides)
     decisions = tuple(decide(operation.id, fact, dict(ask.params)) for fact in facts)
     _refuse_blocked(decisions)
@@ -134,9 +140,24 @@ def _gather(
     return run_bounded([guest.node for guest in guests], lambda index: read(guests[index]))
 
 
-def _load(place: str) -> Callable[[str, GuestFacts, dict[str, Scalar]], Decision]:
+def _gather_task(session: Session, inventory: Inventory, text: str) -> TaskFacts:
+    """A task, and how the guest that it is about is marked."""
+    status = get_status(session.reader, text)
+    upid = status.upid
+    about = next((guest for guest in inventory.guests if str(guest.vmid) == upid.id), None)
+    return TaskFacts(
+        upid=upid,
+        is_running=status.is_running,
+        exitstatus=status.exitstatus,
+        tags=about.tags if about else (),
+        pool=about.pool if about else "",
+        read_at=int(session.reader.server_time()),
+    )
+
+
+def _load(place: str) -> Callable[[str, Any, dict[str, Scalar]], Decision]:
     module, _, name = place.partition(":")
-    decide: Callable[[str, GuestFacts, dict[str, Scalar]], Decision] = getattr(
+    decide: Callable[[str, Any, dict[str, Scalar]], Decision] = getattr(
         importlib.import_module(module), name
     )
     return decide

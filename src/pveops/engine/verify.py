@@ -1,6 +1,6 @@
 """Reading back: a change is done when the cluster shows it, whatever its task says.
 
-Each goal is a predicate over the guest's state now and before; `wait-state` steps name one.
+Each goal is a predicate over the target's state now and before; `wait-state` steps name one.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from pveops.api.tasks import TaskStatus, get_status
 from pveops.domain.guest import GuestRef, GuestState, read_guest_state
 from pveops.domain.inventory import read_inventory
 from pveops.errors import NotFoundError, UnreachableError
@@ -61,14 +62,25 @@ class Sight(NamedTuple):
     """What a look at the target has shown. `state` is None when nobody could look."""
 
     is_reached: bool
-    state: GuestState | None
+    state: GuestState | TaskStatus | None
     why: str = ""
+
+    @property
+    def word(self) -> str:
+        """The state in a word or two."""
+        if self.state is None:
+            return "unknown"
+        if isinstance(self.state, GuestState):
+            return self.state.power
+        return "running" if self.state.is_running else f"ended ({self.state.exitstatus})"
 
     @property
     def after(self) -> dict[str, Scalar]:
         """The state for receipts and records."""
         if self.state is None:
             return {"power": "unknown"}
+        if isinstance(self.state, TaskStatus):
+            return {"status": self.word, "node": self.state.upid.node}
         return {
             "power": self.state.power,
             "uptime_s": self.state.uptime_s,
@@ -78,12 +90,23 @@ class Sight(NamedTuple):
 
 def look(client: Client, target: Target, goal: str, before: Before) -> Sight:
     """One look at the target, on the node where it is now. Never raises for a dead node."""
+    if target.kind == "task":
+        return _look_at_task(client, target)
     ref = GuestRef(int(target.id), "lxc" if target.kind == "lxc" else "qemu", target.node, "")
     try:
         state = _read_where_it_is(client, ref)
     except (UnreachableError, NotFoundError) as error:
         return Sight(False, None, error.message)
     return Sight(GOALS[goal](state, before), state)
+
+
+def _look_at_task(client: Client, target: Target) -> Sight:
+    """The one goal for a task is its end."""
+    try:
+        status = get_status(client, target.id)
+    except (UnreachableError, NotFoundError) as error:
+        return Sight(False, None, error.message)
+    return Sight(not status.is_running, status)
 
 
 def _read_where_it_is(client: Client, ref: GuestRef) -> GuestState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pytest
 
@@ -72,6 +73,8 @@ class Cluster:
         self.nodes = {"pve1": "online", "pve2": "online"}
         self.tasks: list[dict[str, Any]] = []
         self.answers: dict[str, Any] = {}
+        self.running: set[str] = set()
+        self.killed: set[str] = set()
         self.is_quorate = True
 
     @property
@@ -108,7 +111,7 @@ class Cluster:
     def _on_node(self, request: Request) -> tuple[int, Any]:
         parts = request.path.strip("/").split("/")
         if parts[2] == "tasks":
-            return self._task(parts[3:])
+            return self._task(request.method, [unquote(part) for part in parts[3:]])
         machine = self.machines.get(int(parts[3])) if parts[2] == "qemu" else None
         if machine is None or machine.node != parts[1]:
             return 500, f"Configuration file 'nodes/{parts[1]}/qemu-server/x.conf' does not exist"
@@ -127,9 +130,17 @@ class Cluster:
         kind = {"stop": "qmstop", "start": "qmstart"}[verb]
         return upid(machine.node, kind, str(machine.vmid))
 
-    def _task(self, rest: list[str]) -> tuple[int, Any]:
+    def _task(self, method: str, rest: list[str]) -> tuple[int, Any]:
         if not rest:
             return 200, []
+        if method == "DELETE":
+            self.running.discard(rest[0])
+            self.killed.add(rest[0])
+            return 200, None
+        if rest[0] in self.running and rest[-1] == "status":
+            return 200, {"status": "running", "upid": rest[0]}
+        if rest[0] in self.killed and rest[-1] == "status":
+            return 200, {"status": "stopped", "exitstatus": "unexpected status", "upid": rest[0]}
         if rest[-1] == "status":
             return 200, {"status": "stopped", "exitstatus": "OK", "upid": rest[0]}
         return 200, [{"n": 1, "t": "TASK OK"}]

@@ -243,3 +243,49 @@ def test_many_guests_are_one_plan_with_a_count(cli, cluster):
     assert outcome.code == 3
     assert "and 1 more" in outcome.lines[0]
     assert cluster.writes == []
+
+
+def test_cancelling_a_task_goes_through_a_plan_and_reads_its_end_back(cli, cluster, inbox):
+    upid = "UPID:pve1:00001000:00002000:68E77800:vzdump:101:root@pam:"
+    cluster.running.add(upid)
+    plan = plan_of(cli.run(f"pve task cancel {upid}"))
+    assert cluster.writes == []
+    assert "vzdump 101" in inbox.read_text()
+    outcome = cli.run(f"pve-apply {plan} --code {CODE.search(inbox.read_text())[1]}")
+    assert outcome.code == 0, outcome.out
+    assert outcome.lines[0].startswith(
+        "done: task vzdump 101 on pve1 is ended (unexpected status)"
+    )
+    assert len(cluster.writes) == 1
+    assert cluster.writes[0].startswith("DELETE /nodes/pve1/tasks/")
+
+
+def test_a_task_that_ended_since_its_plan_is_not_cancelled(cli, cluster, inbox):
+    upid = "UPID:pve1:00001000:00002000:68E77800:vzdump:101:root@pam:"
+    cluster.running.add(upid)
+    plan = plan_of(cli.run(f"pve task cancel {upid}"))
+    cluster.running.clear()
+    outcome = cli.run(f"pve-apply {plan} --code {CODE.search(inbox.read_text())[1]}")
+    assert outcome.code == 9
+    assert "is_running" in outcome.lines[0]
+    assert cluster.writes == []
+
+
+def test_a_task_that_has_ended_is_already_so(cli, cluster):
+    outcome = cli.run("pve task cancel UPID:pve1:00001000:00002000:68E77800:vzdump:101:root@pam:")
+    assert outcome.code == 0
+    assert outcome.lines[0] == (
+        "already so: task vzdump 101 on pve1 is ended (OK); nothing was sent"
+    )
+
+
+def test_cancelling_a_task_of_a_protected_guest_is_held_one_tier_higher(cli, cluster):
+    cluster.machines[101].tags = "prod"
+    upid = "UPID:pve1:00001000:00002000:68E77800:vzdump:101:root@pam:"
+    cluster.running.add(upid)
+    assert cli.run(f"pve task cancel {upid} --json").json["plan"]["tier"] == 3
+
+
+def test_what_is_no_upid_is_a_usage_error(cli, cluster):
+    assert cli.run("pve task cancel 101").code == 2
+    assert cluster.writes == []
