@@ -37,7 +37,7 @@ def _evaluate(call: Call, expression: list[Any]) -> None:
 def _perm(call: Call, expression: list[Any]) -> None:
     options = dict(zip(expression[3::2], expression[4::2], strict=False))
     required = options.get("require_param")
-    if required and call.get(required) is None:
+    if required and call.get(str(required)) is None:
         return
     path = _fill(call, expression[1])
     names = expression[2]
@@ -83,7 +83,7 @@ def _needs_absent(call: Call, part: list[Any]) -> bool:
     """An alternative that speaks of a parameter which was not given is none."""
     options = dict(zip(part[3::2], part[4::2], strict=False))
     required = options.get("require_param")
-    return bool(required) and call.get(required) is None
+    return bool(required) and call.get(str(required)) is None
 
 
 def _userid_param(call: Call, expression: list[Any]) -> None:

@@ -32,16 +32,16 @@ class Seed(NamedTuple):
 def build(name: str, timeline: Timeline, version: Version) -> Seed:
     """The named start state. Raises UsageError for a name that is none."""
     if name == "recorded":
-        from pveops.sim.seeds import recorded
+        from pveops.sim.seeds.recorded import build as build_recorded
 
-        return recorded.build(timeline, version)
+        return build_recorded(timeline, version)
     if name == "homelab":
-        from pveops.sim.seeds import homelab
+        from pveops.sim.seeds.homelab import build as build_homelab
 
-        return homelab.build(timeline, version)
+        return build_homelab(timeline, version)
     match = re.fullmatch(r"scale-([1-9][0-9]{0,5})", name)
     if match:
-        from pveops.sim.seeds import scale
+        from pveops.sim.seeds.scale import build as build_scale
 
-        return scale.build(timeline, version, int(match[1]))
+        return build_scale(timeline, version, int(match[1]))
     raise UsageError(f"there is no seed {name!r}", hint=f"known seeds: {', '.join(NAMES)}")

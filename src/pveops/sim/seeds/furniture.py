@@ -1,0 +1,223 @@
+"""Small pieces that seeds are furnished with: nodes, storages, guests, past tasks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any, Literal
+
+from pveops.ids import Upid
+from pveops.sim.guest import Guest, Process, Temper
+from pveops.sim.model import Cluster, Node
+from pveops.sim.storage import Backing
+from pveops.sim.tasks import Task, TaskError
+from pveops.sim.volume import Volume, disk_file, image_name
+
+GIB = 1 << 30
+DAY_S = 86_400
+
+
+def add_node(cluster: Cluster, number: int, *, cpus: int, memory_gib: int, up_days: int) -> Node:
+    """A node `pveN` with local storages of its own."""
+    node = Node(
+        cluster=cluster,
+        name=f"pve{number}",
+        address=f"192.0.2.{10 + number}",
+        node_id=number,
+        version=cluster.version,
+        cpus=cpus,
+        memory_bytes=memory_gib * GIB,
+        boot_time=cluster.timeline.now() - up_days * DAY_S,
+    )
+    cluster.nodes[node.name] = node
+    return node
+
+
+def add_storage(
+    cluster: Cluster,
+    name: str,
+    kind: str,
+    content: str,
+    *,
+    total_gib: int,
+    used_gib: int = 0,
+    **options: Any,
+) -> None:
+    """A storage that every node has; on each node its own unless it is shared."""
+    storage = cluster.storages.define(name, kind, {"content": content, **options})
+    places = [""] if storage.is_shared else list(cluster.nodes)
+    for place in places:
+        cluster.storages.backings[name, place] = Backing(
+            total_bytes=total_gib * GIB, used_elsewhere_bytes=used_gib * GIB
+        )
+
+
+def add_vm(
+    cluster: Cluster,
+    node: str,
+    vmid: int,
+    name: str,
+    *,
+    storage: str = "local-lvm",
+    memory_mib: int = 2048,
+    cores: int = 2,
+    disk_gib: int = 32,
+    up_days: float | None = 10,
+    temper: Temper | None = None,
+    **config: Any,
+) -> Guest:
+    """A VM with one disk; `up_days` None: it is stopped."""
+    volume = _add_disk(cluster, node, storage, vmid, disk_gib)
+    guest = Guest(
+        vmid, "qemu", node, temper=replace(temper) if temper else Temper(agent="answers")
+    )
+    uuid_text = hashlib.sha256(f"{vmid}{name}".encode()).hexdigest()
+    created = int(cluster.timeline.now() - 200 * DAY_S - vmid * 3600)
+    guest.config = {
+        "name": name,
+        "memory": str(memory_mib),
+        "cores": cores,
+        "sockets": 1,
+        "cpu": "x86-64-v2-AES",
+        "ostype": "l26",
+        "scsihw": "virtio-scsi-single",
+        "scsi0": f"{volume},discard=on,iothread=1,size={disk_gib}G",
+        "net0": f"virtio=BC:24:11:00:{vmid // 256:02X}:{vmid % 256:02X},bridge=vmbr0",
+        "boot": "order=scsi0;net0",
+        "agent": "1",
+        "smbios1": f"uuid={_uuid(uuid_text)}",
+        "vmgenid": _uuid(uuid_text[::-1]),
+        "meta": f"creation-qemu=10.0.13,ctime={created}",
+        **config,
+    }
+    return _settle(cluster, guest, up_days)
+
+
+def add_container(
+    cluster: Cluster,
+    node: str,
+    vmid: int,
+    name: str,
+    *,
+    storage: str = "local-lvm",
+    memory_mib: int = 512,
+    cores: int = 1,
+    disk_gib: int = 8,
+    up_days: float | None = 10,
+    **config: Any,
+) -> Guest:
+    """A container with a root file system."""
+    volume = _add_disk(cluster, node, storage, vmid, disk_gib)
+    guest = Guest(vmid, "lxc", node, temper=Temper(boot_s=1, shutdown_s=1.0))
+    guest.config = {
+        "hostname": name,
+        "arch": "amd64",
+        "ostype": "debian",
+        "unprivileged": 1,
+        "memory": memory_mib,
+        "swap": 512,
+        "cores": cores,
+        "rootfs": f"{volume},size={disk_gib}G",
+        "net0": "name=eth0,bridge=vmbr0,ip=dhcp,type=veth",
+        **config,
+    }
+    return _settle(cluster, guest, up_days)
+
+
+def _settle(cluster: Cluster, guest: Guest, up_days: float | None) -> Guest:
+    cluster.guests[guest.vmid] = guest
+    if up_days is not None:
+        node = cluster.nodes[guest.node]
+        started = cluster.timeline.now() - up_days * DAY_S
+        guest.process = Process(node.next_pid(), started, dict(guest.config))
+    return guest
+
+
+def _uuid(digest: str) -> str:
+    return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
+
+
+def _add_disk(cluster: Cluster, node: str, storage: str, vmid: int, size_gib: int) -> str:
+    definition = cluster.storages.get(storage)
+    label = cluster.storages.next_disk_label(cluster.nodes[node], definition, vmid)
+    format_ = "qcow2" if definition.type in {"dir", "nfs"} else "raw"
+    file = disk_file(definition.type, vmid, label, format_)
+    volume = Volume(
+        storage=storage,
+        name=image_name(definition.type, vmid, file),
+        content="images",
+        format=format_,
+        size_bytes=size_gib * GIB,
+        used_bytes=int(size_gib * GIB * 0.4),
+        ctime=int(cluster.timeline.now() - 200 * DAY_S),
+        vmid=vmid,
+    )
+    return cluster.storages.add_volume(cluster.nodes[node], volume).volid
+
+
+def add_backup(
+    cluster: Cluster, storage: str, guest: Guest, age_days: float, size_gib: float
+) -> None:
+    """A finished backup of a guest on a shared storage."""
+    import time
+
+    made = cluster.timeline.now() - age_days * DAY_S
+    stamp = time.strftime("%Y_%m_%d-%H_%M_%S", time.gmtime(made))
+    ending = "vma.zst" if guest.kind == "qemu" else "tar.zst"
+    node = cluster.nodes[guest.node]
+    size = int(size_gib * GIB)
+    cluster.storages.add_volume(
+        node,
+        Volume(
+            storage=storage,
+            name=f"backup/vzdump-{guest.kind}-{guest.vmid}-{stamp}.{ending}",
+            content="backup",
+            format=ending,
+            size_bytes=size,
+            used_bytes=size,
+            ctime=int(made),
+            vmid=guest.vmid,
+            subtype=guest.kind,
+            notes=guest.name,
+        ),
+    )
+
+
+def add_past_task(
+    node: Node,
+    kind: str,
+    subject: str | int,
+    *,
+    hours_ago: float,
+    lasted_s: float,
+    log: tuple[str, ...] = (),
+    error: str = "",
+    user: str = "root@pam",
+) -> Task:
+    """A task that ended before anybody looked."""
+    now = node.cluster.timeline.now()
+    started = now - hours_ago * 3600
+
+    def body(task: Task) -> Generator[float, None, None]:
+        task.log(*log)
+        yield from ()
+        if error:
+            raise TaskError(error)
+
+    pstart = int((started - node.boot_time) * 100) & 0xFFFFFFFF
+    upid = Upid(node.name, node.next_pid(), pstart, int(started), kind, str(subject), user)
+    task = Task(node, upid, body)
+    node.tasks[str(upid)] = task
+    task.step()
+    task.endtime = started + lasted_s
+    return task
+
+
+State = Literal["paused", "io-error"]
+
+
+def freeze(guest: Guest, state: State) -> None:
+    """The process stands still."""
+    if guest.process is not None:
+        guest.process.qmpstatus = state
