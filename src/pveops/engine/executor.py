@@ -263,9 +263,7 @@ class ItemRun:
                 sight=sight,
             )
         if upid is not None and upid.type.startswith("ha"):
-            return self._pending(
-                f"HA has taken the request, but it is still {state}", sight
-            )
+            return self._pending(f"HA has taken the request, but it is still {state}", sight)
         return self._end(
             "failed",
             f"PVE reports success, but it is {state} after {step.timeout_s:.0f} s",
