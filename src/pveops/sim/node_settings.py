@@ -68,6 +68,26 @@ def ethernet() -> dict[str, Any]:
     }
 
 
+def bridge(address: str, port: str) -> dict[str, Any]:
+    """The bridge that carries a node's own address, as the installer sets it up."""
+    gateway = address.rpartition(".")[0] + ".1"
+    return {
+        "type": "bridge",
+        "method": "static",
+        "method6": "manual",
+        "families": ["inet"],
+        "autostart": 1,
+        "active": 1,
+        "address": address,
+        "netmask": "24",
+        "cidr": f"{address}/24",
+        "gateway": gateway,
+        "bridge_ports": port,
+        "bridge_stp": "off",
+        "bridge_fd": "0",
+    }
+
+
 @dataclass(slots=True)
 class NetworkConfig:
     """/etc/network/interfaces and, before it is applied, interfaces.new."""
@@ -147,6 +167,17 @@ def _options(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
             ("bridge-fd", values.get("bridge_fd", "0")),
         ]
     return rows
+
+
+def bare_network() -> NetworkConfig:
+    """One card that nothing was configured on."""
+    return NetworkConfig({"lo": loopback(), "eth0": ethernet()}, ["lo"])
+
+
+def installed_network(address: str) -> NetworkConfig:
+    """What the installer leaves: one card below the bridge `vmbr0`."""
+    interfaces = {"lo": loopback(), "nic0": ethernet(), "vmbr0": bridge(address, "nic0")}
+    return NetworkConfig(interfaces, list(interfaces))
 
 
 @dataclass(slots=True)

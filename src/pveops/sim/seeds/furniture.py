@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pveops.ids import Upid
 from pveops.sim.guest import Guest, Process, Temper
 from pveops.sim.model import Cluster, Node
+from pveops.sim.node_settings import installed_network
 from pveops.sim.storage import Backing
 from pveops.sim.tasks import Task, TaskError
 from pveops.sim.volume import Volume, disk_file, image_name
@@ -30,6 +31,8 @@ def add_node(cluster: Cluster, number: int, *, cpus: int, memory_gib: int, up_da
         memory_bytes=memory_gib * GIB,
         boot_time=cluster.timeline.now() - up_days * DAY_S,
     )
+    node.settings.network = installed_network(node.address)
+    node.hosts = f"127.0.0.1 localhost\n{node.address} {node.name}.example.test {node.name}\n"
     cluster.nodes[node.name] = node
     return node
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pveops.sim.model import Cluster, Node
+from pveops.sim.node_settings import bare_network
 from pveops.sim.seeds import Seed
 from pveops.sim.seeds.accounts import add_realms, add_root
 from pveops.sim.storage import Backing
@@ -32,6 +33,7 @@ def build(timeline: Timeline, version: Version) -> Seed:
         bridges=(),
         hosts=_HOSTS,
     )
+    node.settings.network = bare_network()
     cluster.nodes["pve1"] = node
     add_realms(cluster)
     storage = cluster.storages.define(
@@ -41,6 +43,7 @@ def build(timeline: Timeline, version: Version) -> Seed:
             "path": "/var/lib/vz",
             "content": "backup,images,iso,rootdir,snippets,vztmpl",
             "prune-backups": "keep-all=1",
+            "priority": 0,
         },
     )
     cluster.storages.backings["local", "pve1"] = Backing(
