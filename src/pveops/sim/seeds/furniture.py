@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from pveops.ids import Upid
+from pveops.sim.archive import make_archive
 from pveops.sim.guest import Guest, Process, Temper
 from pveops.sim.model import Cluster, Node
 from pveops.sim.node_settings import installed_network
@@ -183,6 +184,7 @@ def add_backup(
             vmid=guest.vmid,
             subtype=guest.kind,
             notes=guest.name,
+            archive=make_archive(node, guest.kind, guest.vmid, guest.config, made),
         ),
     )
 
