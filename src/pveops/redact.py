@@ -44,6 +44,7 @@ def register_secret(value: str) -> None:
     if len(value) < _SHORTEST:
         return
     forms = {value, quote(value, safe=""), quote_plus(value), quote(value)}
+    forms.add(value.replace("\\", "\\\\").replace('"', '\\"'))
     forms.add(base64.b64encode(value.encode()).decode().rstrip("="))
     forms.add(f"{value[:4]}-{value[4:]}")  # as consent codes are written
     with _lock:

@@ -18,8 +18,17 @@ from pveops.cli.answer import Answer
 from pveops.redact import redact, redact_value
 
 
-def envelope(answer: Answer) -> dict[str, Any]:
-    """The answer as one JSON-like value, redacted."""
+def render_json(answer: Answer) -> str:
+    """The envelope on one line."""
+    members = _envelope(answer)
+    text = msgspec.json.encode(members).decode()
+    if redact(text) != text:
+        # Only now the slow way, member by member: cutting in the encoded text could break it.
+        text = msgspec.json.encode(_clean_texts(msgspec.to_builtins(members))).decode()
+    return text + "\n"
+
+
+def _envelope(answer: Answer) -> dict[str, Any]:
     members: dict[str, Any] = {
         "ok": answer.ok,
         "operation": answer.operation,
@@ -34,24 +43,19 @@ def envelope(answer: Answer) -> dict[str, Any]:
         "next": list(answer.next),
         "truncated": _truncated(answer),
     }
-    for name, value in optional.items():
-        if value is not None and value != []:
-            plain = msgspec.to_builtins(value, str_keys=True)
-            members[name] = clean_data(plain) if name == "data" else _clean_texts(plain)
+    members |= {
+        name: value for name, value in optional.items() if value is not None and value != []
+    }
     members["meta"] = {**answer.meta, "exit_code": answer.code}
     return members
 
 
-def render_json(answer: Answer) -> str:
-    """The envelope on one line."""
-    return msgspec.json.encode(envelope(answer)).decode() + "\n"
-
-
 def _data(answer: Answer) -> Any:
-    if answer.data is not None or answer.listing is None:
-        return answer.data
+    """Items of a list were cleaned by who made them, where PVE chose their names."""
     listing = answer.listing
-    return {"total": listing.size, "items": [listing.to_item(row) for row in listing.rows]}
+    if answer.data is None and listing is not None:
+        return {"total": listing.size, "items": [listing.to_item(row) for row in listing.rows]}
+    return clean_data(msgspec.to_builtins(answer.data, str_keys=True))
 
 
 def _truncated(answer: Answer) -> Any:

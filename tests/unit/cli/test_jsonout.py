@@ -8,7 +8,7 @@ import secrets
 from pveops.cli.answer import Answer, Column, Listing
 from pveops.cli.jsonout import render_json
 from pveops.operations.findings import Finding
-from pveops.redact import MASK
+from pveops.redact import MASK, register_secret
 
 
 def envelope_of(answer: Answer) -> dict:
@@ -50,3 +50,13 @@ def test_secrets_in_what_pve_said_are_masked():
 
 def test_an_answer_without_anything_has_only_the_members_that_always_are():
     assert set(envelope_of(Answer("v"))) == {"ok", "operation", "changed", "meta"}
+
+
+def test_a_known_secret_is_masked_wherever_it_turns_up():
+    """Even where JSON writes it with backslashes; the rest of the envelope stays whole."""
+    secret = secrets.token_urlsafe(9) + '"\\' + secrets.token_urlsafe(9)
+    register_secret(secret)
+    listing = Listing([{"name": f"x {secret} y"}], dict, ("name",), (Column("name"),))
+    envelope = envelope_of(Answer("v", blocks=(listing,), next=(f"say {secret}",)))
+    assert envelope["data"]["items"] == [{"name": f"x {MASK} y"}]
+    assert envelope["next"] == [f"say {MASK}"]
