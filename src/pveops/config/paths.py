@@ -107,11 +107,10 @@ def write_private_file(path: Path, content: bytes) -> None:
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         descriptor = os.open(temporary, flags, 0o600)
-        try:
-            os.write(descriptor, content)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
         temporary.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
