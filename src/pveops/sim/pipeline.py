@@ -22,7 +22,7 @@ from pveops.sim.handlers import ALL
 from pveops.sim.message import RawAnswer, RawRequest, TextAnswer, encode_json
 from pveops.sim.model import Cluster, Node
 from pveops.sim.parameters import merge_path, read_parameters, type_parameters
-from pveops.sim.refusal import ApiError, die, parameter_error
+from pveops.sim.refusal import ApiError, DroppedError, die, parameter_error
 from pveops.sim.router import Handler
 from pveops.sim.tasks import Task
 
@@ -30,6 +30,8 @@ _METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
 _FORMATS = frozenset({"json", "extjs"})
 _SECRET = ("password", "confirmation-password", "otp", "tfa-challenge", "value", "secret")
 _MAX_BODY = 512 * 1024
+_TEXTLESS = frozenset({400, 401, 595, 596, 597, 599})
+"""What is refused before a handler with these has a reason phrase and nothing else."""
 _PROXY_WAIT_S = 30.0
 
 
@@ -133,6 +135,9 @@ def _answer(
         _check_reach(cluster, receiver, call.node, entry)
         data = _run(call, handler, match, entry)
         return _success(cluster, call, match, data, form)
+    except DroppedError:
+        entry["error"] = "the connection was dropped"
+        return RawAnswer(0, "", is_lost=True)
     except ApiError as error:
         entry["error"] = error.message
         if error.status == 401:
@@ -294,7 +299,7 @@ def _error_answer(cluster: Cluster, error: ApiError, form: str) -> RawAnswer:
     headers = _common_headers(cluster)
     if not error.has_body:
         headers.append(("Connection", "close"))
-        text = b"" if error.status in {401, 595, 596, 597, 599} else error.message.encode()
+        text = b"" if error.status in _TEXTLESS else error.message.encode()
         if error.message.startswith("method '"):
             text = b""
         return RawAnswer(error.status, reason, headers, text, keeps_alive=False)

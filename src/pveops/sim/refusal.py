@@ -28,6 +28,10 @@ class ApiError(Exception):
         self.has_body = has_body
 
 
+class DroppedError(Exception):
+    """The daemon closes the connection without an answer."""
+
+
 def die(message: str) -> ApiError:
     """A plain Perl `die` in a handler: 500 with the text."""
     return ApiError(500, message)

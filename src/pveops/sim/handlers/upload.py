@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pveops.sim.call import Call
 from pveops.sim.model import Node
-from pveops.sim.refusal import die, parameter_error
+from pveops.sim.refusal import DroppedError, die, parameter_error
 from pveops.sim.router import Routes
 from pveops.sim.storage import Storage
 from pveops.sim.tasks import Task, TaskError, start_task
@@ -82,7 +82,8 @@ def upload(call: Call) -> str:
     if storage.type not in FILE_TYPES:
         raise die(f"can't upload to storage type '{storage.type}'")
     if spooled not in call.receiver.temporary_files:
-        raise die("missing temporary file name")
+        # Observed: a body that is not multipart ends the connection.
+        raise DroppedError
     data = call.receiver.temporary_files[spooled]
     content, name = call.params["content"], _checked_name(call)
     if content not in storage.content:
