@@ -1,0 +1,277 @@
+"""Every power verb under every fault: at most one effect, and the truth about it.
+
+The truth is what the simulated cluster's own journal and state show; faults and their meaning
+are those of `pveops.sim.faults.KINDS`, which come from what PVE and its proxies do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pveops.engine.apply import Consent, apply_plan, resume_run
+from pveops.engine.change import request_change
+from pveops.engine.outcome import Receipt
+from pveops.engine.request import Ask
+from pveops.errors import PveopsError, StalePlanError
+from pveops.operations.plan import Scalar
+from tests.world import World, join_world, make_world
+
+VERBS: dict[str, tuple[str, dict[str, Scalar]]] = {
+    "start-vm": ("guest.start", {"name": "windows-lab"}),
+    "start-ct": ("guest.start", {"name": "dns02"}),
+    "shutdown-vm": ("guest.shutdown", {"name": "web02"}),
+    "shutdown-ct": ("guest.shutdown", {"name": "proxy"}),
+    "stop-vm": ("guest.stop", {"name": "web02"}),
+    "stop-ct": ("guest.stop", {"name": "proxy"}),
+    "stop-ha": ("guest.stop", {"name": "vault"}),
+    "reboot-vm": ("guest.reboot", {"name": "web02"}),
+    "reset-vm": ("guest.reset", {"name": "web02"}),
+    "suspend-vm": ("guest.suspend", {"name": "web02"}),
+    "suspend-to-disk": ("guest.suspend", {"name": "web02", "to_disk": True}),
+    "resume-vm": ("guest.resume", {"name": "batch"}),
+}
+CALL = r"/status/(start|shutdown|stop|reboot|reset|suspend|resume)$"
+NEVER_EXECUTED: dict[str, dict[str, Any]] = {
+    "refused": {"kind": "refuse", "status": 500, "reason": "storage 'x' does not exist"},
+    "forbidden": {"kind": "refuse", "status": 403, "reason": "Permission check failed"},
+    "unauthorized": {"kind": "refuse", "status": 401, "reason": "Authentication failed!"},
+    "no-route": {"kind": "refuse", "status": 595, "reason": "No route to host"},
+    "flock": {
+        "kind": "refuse",
+        "status": 500,
+        "reason": "can't lock file '/var/lock/qemu-server/lock-102.conf' - got timeout",
+        "times": 0,
+    },
+    "lost-before": {"kind": "lost-before"},
+    "hang": {"kind": "hang"},
+    "foreign-page": {"kind": "html"},
+    "empty-answer": {"kind": "empty"},
+}
+EXECUTED: dict[str, dict[str, Any]] = {
+    "lost-after": {"kind": "lost-after"},
+    "hang-after": {"kind": "hang-after"},
+    "596": {"kind": "status-after", "status": 596, "reason": "Connection timed out"},
+    "597": {"kind": "status-after", "status": 597, "reason": "Broken pipe"},
+    "599": {"kind": "status-after", "status": 599, "reason": "Too many redirections"},
+    "foreign-page-after": {"kind": "html-after"},
+    "empty-after": {"kind": "empty-after"},
+    "truncated": {"kind": "truncated"},
+}
+
+
+def ask_of(verb: str) -> Ask:
+    """The request of a row of the table."""
+    operation, given = VERBS[verb]
+    params = {key: value for key, value in given.items() if key != "name"}
+    return Ask(operation, (str(given["name"]),), params=params)
+
+
+def plan_of(world: World, verb: str) -> tuple[str, Consent]:
+    """A stored plan with the consent that it needs, whatever the policy says."""
+    from pveops.engine.apply import store_plan
+    from pveops.engine.request import propose
+
+    proposal = propose(world.session, ask_of(verb))
+    assert proposal.plan is not None
+    assert proposal.verdict is not None
+    if proposal.verdict.action == "at_once":
+        return store_plan(world.session, proposal.plan).id, Consent("policy")
+    change = request_change(world.session, ask_of(verb))
+    return change.plan_id, Consent("code", world.code)
+
+
+def check_truth(world: World, receipt: Receipt) -> None:
+    """What the receipt says is what the simulated cluster did."""
+    effects = world.effects()
+    assert len(effects) <= 1, effects
+    item = receipt.items[0]
+    if item.status == "not-executed":
+        assert effects == []
+        assert receipt.exit_code not in {0, 8, 13}
+    if item.status == "done":
+        assert len(effects) == 1
+        assert receipt.exit_code == 0
+    if item.status == "unknown":
+        assert receipt.exit_code == 13
+    assert world.session.audit.verify().is_whole
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_without_a_fault_it_is_done_once(verb: str, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    receipt = apply_plan(world.session, *plan_of(world, verb))
+    assert receipt.status == "done", receipt
+    check_truth(world, receipt)
+
+
+@pytest.mark.parametrize("fault", NEVER_EXECUTED)
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_was_never_executed_is_never_called_done(
+    verb: str, fault: str, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, verb)
+    world.cluster.faults.add(method="POST", path=CALL, **NEVER_EXECUTED[fault])
+    receipt = apply_plan(world.session, plan, consent)
+    assert world.effects() == []
+    assert receipt.items[0].status in {"not-executed", "unknown"}, receipt
+    check_truth(world, receipt)
+
+
+@pytest.mark.parametrize("fault", EXECUTED)
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_lost_answer_is_settled_by_looking(verb: str, fault: str, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, verb)
+    world.cluster.faults.add(method="POST", path=CALL, **EXECUTED[fault])
+    receipt = apply_plan(world.session, plan, consent)
+    assert len(world.effects()) == 1
+    assert receipt.items[0].status == "done", receipt
+    check_truth(world, receipt)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_failed_task_is_not_success(verb: str, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, verb)
+    world.cluster.faults.add("task-error", method="POST", path=CALL, reason="got no worker")
+    receipt = apply_plan(world.session, plan, consent)
+    expected = {"done"} if verb == "reset-vm" else {"failed"}
+    assert receipt.items[0].status in expected, receipt
+    check_truth(world, receipt)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_vanished_worker_is_unknown_until_the_state_tells(verb: str, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, verb)
+    world.cluster.faults.add("task-vanish", method="POST", path=CALL)
+    receipt = apply_plan(world.session, plan, consent)
+    expected = {"done"} if verb == "reset-vm" else {"unknown"}
+    assert receipt.items[0].status in expected, receipt
+    check_truth(world, receipt)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_stale_plan_is_refused(verb: str, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, verb)
+    guest = next(g for g in world.cluster.guests.values() if g.name == VERBS[verb][1]["name"])
+    guest.config["description"] = "edited by somebody"
+    receipt = apply_plan(world.session, plan, consent)
+    assert receipt.items[0].error == StalePlanError.code
+    assert "digest" in receipt.items[0].message
+    check_truth(world, receipt)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_dead_node_is_told_and_nothing_is_sent(verb: str, tmp_path: Path) -> None:
+    from pveops.sim.membership import power_off_node
+
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, verb)
+    guest = next(g for g in world.cluster.guests.values() if g.name == VERBS[verb][1]["name"])
+    power_off_node(world.cluster, world.cluster.nodes[guest.node])
+    receipt = apply_plan(world.session, plan, consent)
+    assert receipt.exit_code == 12
+    check_truth(world, receipt)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_revoked_token_is_told(verb: str, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, verb)
+    world.cluster.access.revoked.add(world.seed.token_id)
+    receipt = apply_plan(world.session, plan, consent)
+    assert receipt.exit_code == 6
+    check_truth(world, receipt)
+
+
+@pytest.mark.parametrize("verb", ["start-vm", "start-ct", "resume-vm"])
+def test_without_quorum_nothing_is_started(verb: str, tmp_path: Path) -> None:
+    """`cluster not ready - no quorum?` (qemu-server, pve-container)."""
+    from pveops.sim.membership import power_off_node
+
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, verb)
+    guest = next(g for g in world.cluster.guests.values() if g.name == VERBS[verb][1]["name"])
+    for name, node in world.cluster.nodes.items():
+        if name not in {guest.node, "pve1"} or (name == "pve1" and guest.node != "pve1"):
+            power_off_node(world.cluster, node)
+    world = join_world(tmp_path, world.seed, node=guest.node)
+    receipt = apply_plan(world.session, plan, consent)
+    if verb != "resume-vm":
+        assert receipt.exit_code == 12, receipt
+    check_truth(world, receipt)
+
+
+def test_two_applies_of_one_plan_have_one_effect(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, "stop-vm")
+    other = join_world(tmp_path, world.seed)
+    apply_plan(world.session, plan, consent)
+    with pytest.raises(PveopsError) as caught:
+        apply_plan(other.session, plan, consent)
+    assert caught.value.exit_code in {4, 9}
+    assert len(world.effects()) == 1
+    assert world.session.audit.verify().is_whole
+
+
+class KilledError(BaseException):
+    """The process is gone, as far as the test can tell."""
+
+
+def kill_at(world: World, line: int, *, before: bool) -> None:
+    """Let the process die right before or after the n-th line of the journal."""
+    store = world.session.store
+    write, count = store.write_entry, 0
+
+    def dying(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == line and before:
+            raise KilledError
+        write(*arguments)
+        if count == line:
+            raise KilledError
+
+    store.write_entry = dying  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("line", [1, 2, 3, 4])
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_killed_run_is_picked_up_without_a_second_effect(
+    verb: str, before: bool, line: int, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, verb)
+    kill_at(world, line, before=before)
+    with pytest.raises(KilledError):
+        apply_plan(world.session, plan, consent)
+    heir = join_world(tmp_path, world.seed)
+    run = heir.session.store.list_runs()[0]
+    receipt = resume_run(heir.session, run.id)
+    assert len(world.effects()) <= 1
+    assert receipt.items[0].status in {"done", "not-executed"}, receipt
+    check_truth(world, receipt)
+
+
+@pytest.mark.parametrize("fault", ["lost-after", "hang-after"])
+@pytest.mark.parametrize("line", [2, 3])
+def test_a_run_killed_while_its_answer_is_lost_is_still_settled(
+    fault: str, line: int, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, "reboot-vm")
+    world.cluster.faults.add(method="POST", path=CALL, **EXECUTED[fault])
+    kill_at(world, line, before=True)
+    with pytest.raises(KilledError):
+        apply_plan(world.session, plan, consent)
+    heir = join_world(tmp_path, world.seed)
+    receipt = resume_run(heir.session, heir.session.store.list_runs()[0].id)
+    assert receipt.status == "done", receipt
+    check_truth(world, receipt)
