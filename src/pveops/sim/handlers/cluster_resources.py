@@ -170,7 +170,6 @@ def _network_rows(call: Call, wanted: str | None) -> list[dict[str, Any]]:
                 "type": "network",
                 "network": "localnetwork",
                 "network-type": "zone",
-                "zone-type": "simple",
             }
         else:
             row |= {
