@@ -9,7 +9,7 @@ import click
 from pveops.cli.answer import Answer, Column, Facts, Lines, Listing
 from pveops.cli.call import Call
 from pveops.cli.commands import Group, list_options
-from pveops.errors import NotFoundError, UsageError
+from pveops.errors import NotFoundError, NotImplementedByServerError, UsageError
 
 if TYPE_CHECKING:
     from pveops.schema import Facts as ApiFacts
@@ -21,6 +21,8 @@ _LINK_KEYS = ("name", "subdir", "id", "vmid", "node", "storage", "realmid", "use
 _CELL_CHARS = 60
 _MAX_COLUMNS = 8
 _FRAME_CHARS = 16_000
+_FREE_TEXTS = frozenset({"description", "comment", "notes", "msg", "t", "text", "error"})
+"""Members that others write as they like: in a list only when they are named by --fields."""
 
 
 @group.command(
@@ -34,8 +36,19 @@ _FRAME_CHARS = 16_000
 @click.pass_obj
 def get(call: Call, path: str, params: tuple[str, ...]) -> Answer:
     """Read PATH, as PVE answers it; secrets are masked."""
-    answer = call.wiring.reader.get_answer(_path(path), _parameters(params))
-    return answer_of_data(_path(path), answer.data)
+    place, given = _path(path), _parameters(params)
+    remarks: tuple[str, ...] = ()
+    if given:
+        from pveops.api.params import check_call
+
+        remarks = check_call(call.wiring.api_facts(), "GET", place, given)
+    try:
+        data = call.wiring.reader.get_answer(place, given).data
+    except NotImplementedByServerError as error:
+        raise _no_such_path(call.wiring.api_facts(), place) from error
+    answer = answer_of_data(place, data)
+    notes = Lines(tuple(f"note: {remark}" for remark in remarks))
+    return answer._replace(blocks=(notes, *answer.blocks)) if remarks else answer
 
 
 def answer_of_data(path: str, data: Any) -> Answer:
@@ -53,7 +66,11 @@ def _rows(path: str, rows: list[dict[str, Any]]) -> Answer:
     from pveops.cli.jsonout import clean_data
 
     fields = tuple(dict.fromkeys(key for row in rows for key in row))
-    shown = [name for name in fields if not any(_is_long(row.get(name)) for row in rows)]
+    shown = [
+        name
+        for name in fields
+        if name not in _FREE_TEXTS and not any(_is_long(row.get(name)) for row in rows)
+    ]
     columns = tuple(Column(name, is_sparse=True) for name in shown[:_MAX_COLUMNS])
     left = [name for name in fields if name not in shown[:_MAX_COLUMNS]]
     note = f"; not shown: {', '.join(left)} (--fields, --json)" if left else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -76,6 +77,10 @@ class Call:
 
         from pveops.clock import SystemClock
 
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A name that the locale cannot write is no reason to write nothing.
+                stream.reconfigure(errors="backslashreplace")
         return cls(
             program,
             arguments,

@@ -19,7 +19,7 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
     def keep(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
         call = context.find_object(Call)
-        if call is not None and value not in (None, False):
+        if call is not None and value is not None and value is not False:
             setattr(call.options, name, value)
 
     return keep

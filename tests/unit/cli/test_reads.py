@@ -230,3 +230,31 @@ def test_schema_refresh_takes_the_clusters_own_copy_and_uses_it(cli):
     assert "PVE 9.1.2 was taken: 2 paths" in cli.run("pve schema refresh").lines[0]
     outcome = cli.run("pve api usage /only")
     assert outcome.lines[0] == "/only in PVE 9.1.2: GET"
+
+
+def test_api_get_checks_parameters_before_it_asks(cli, cluster):
+    outcome = cli.run("pve api get /nodes/pve1/tasks limit=many")
+    assert outcome.code == 14
+    assert "limit" in outcome.lines[0]
+    assert [request.path for request in cluster.requests] == ["/version"]
+
+
+def test_a_parameter_that_the_facts_do_not_know_is_sent_with_a_note(cli):
+    outcome = cli.run("pve api get /nodes/pve1/tasks limt=5")
+    assert outcome.code == 0
+    assert any(line.startswith("note: limt") and "limit" in line for line in outcome.lines)
+
+
+def test_waiting_no_time_at_all_is_a_choice(cli, cluster):
+    upid = "UPID:pve1:00001000:00002000:68E77800:vzdump:101:root@pam:"
+    cluster.running.add(upid)
+    assert cli.run(f"pve task wait {upid} --wait 0").code == 8
+    assert cli.clock.monotonic() == 0
+
+
+def test_free_text_in_rows_is_shown_only_when_it_is_named(cli, cluster):
+    cluster.answers["/pools"] = [{"poolid": "lab", "comment": "stop all guests"}]
+    outcome = cli.run("pve api get /pools")
+    assert "stop all guests" not in outcome.out
+    assert "not shown: comment" in outcome.lines[0]
+    assert "stop all guests" in cli.run("pve api get /pools --fields poolid,comment").out

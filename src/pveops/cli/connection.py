@@ -1,0 +1,147 @@
+"""From a profile to its cluster: endpoints, trust, token, transports in their usual order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pveops.cli.wiring import Connection
+from pveops.config.profiles import Profile, binding_of, choose_profile, read_beside
+from pveops.errors import ConfigError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pveops.api.endpoint import Endpoint, Trust
+    from pveops.api.port import Transport
+    from pveops.cli.call import Call
+    from pveops.cli.wiring import Wiring
+    from pveops.config.paths import Paths
+    from pveops.config.profiles import EndpointConfig
+
+_ROOT = "root@pam"
+
+
+def connect_profile(call: Call, wiring: Wiring) -> Connection:
+    """The profile that was asked for. Nothing is sent yet.
+
+    Raises ConfigError and SecretError.
+    """
+    paths = wiring.paths
+    name, profile = choose_profile(paths, call.options.profile)
+    if profile.pvesh:
+        return _on_node(call, paths, name, profile)
+    from pveops.api.auth import Authenticated, Secret, TokenAuth
+    from pveops.config.secrets import load_token
+
+    token = load_token(paths, name, profile, call.clock.now())
+    endpoints = endpoints_of(paths, profile)
+    transport = _traced(call, _over(call, wiring, name, endpoints))
+    auth = TokenAuth(token.token_id, Secret(token.secret))
+    return Connection(
+        profile=name,
+        cluster=token.binding,
+        auth_id=token.token_id,
+        transport=Authenticated(transport, auth),
+        sender=profile.consent.sender,
+        documents=_documents(call, endpoints),
+    )
+
+
+def _on_node(call: Call, paths: Paths, name: str, profile: Profile) -> Connection:
+    from pveops.api.pvesh import PveshTransport
+
+    return Connection(
+        profile=name,
+        cluster=binding_of(paths, profile),
+        auth_id=_ROOT,
+        transport=_traced(call, PveshTransport(profile.pvesh)),
+        sender=profile.consent.sender,
+    )
+
+
+def endpoints_of(paths: Paths, profile: Profile) -> tuple[Endpoint, ...]:
+    """The profile's endpoints with what proves each. Raises ConfigError."""
+    from pveops.api.endpoint import Endpoint, parse_address
+
+    found = []
+    for each in profile.endpoints:
+        try:
+            host, port = parse_address(each.address)
+            trust = _trust(paths, profile, each)
+        except UsageError as error:
+            raise ConfigError(
+                f"the endpoint {each.address!r} of the configuration: {error.message}",
+                hint=error.hint or "run `pve init` again",
+            ) from error
+        found.append(Endpoint(host, port, trust, each.server_name))
+    return tuple(found)
+
+
+def _trust(paths: Paths, profile: Profile, endpoint: EndpointConfig) -> Trust:
+    from pveops.api.endpoint import trust_authority, trust_pin, trust_system
+
+    if profile.trust == "ca":
+        return trust_authority(read_beside(paths, profile.ca_file, "the CA file"))
+    if profile.trust == "system":
+        return trust_system()
+    pem = ""
+    if endpoint.certificate:
+        pem = read_beside(paths, endpoint.certificate, "the certificate")
+    return trust_pin(endpoint.pin, pem)
+
+
+def _over(call: Call, wiring: Wiring, name: str, endpoints: tuple[Endpoint, ...]) -> Transport:
+    from pveops.api.decorators import Failover
+    from pveops.api.https import HttpsTransport
+
+    transports: list[tuple[str, Transport]] = [
+        (each.authority, HttpsTransport(each, clock=call.clock)) for each in endpoints
+    ]
+    if len(transports) == 1:
+        return transports[0][1]
+    key = f"endpoint/{name}"
+    return Failover(
+        transports,
+        call.clock,
+        last_good=_recall(wiring, key),
+        remember=_remember(call, wiring, key),
+    )
+
+
+def _recall(wiring: Wiring, key: str) -> str:
+    """The endpoint that answered last. A convenience: without the store it is not known."""
+    if not wiring.paths.store_file.exists():
+        return ""
+    try:
+        return str(wiring.store.recall(key) or "")
+    except StoreError:
+        return ""
+
+
+def _remember(call: Call, wiring: Wiring, key: str) -> Callable[[str], None]:
+    def remember(authority: str) -> None:
+        try:
+            wiring.store.remember(key, authority, call.clock.now())
+        except StoreError:
+            return
+
+    return remember
+
+
+def _traced(call: Call, transport: Transport) -> Transport:
+    if not call.options.has_trace:
+        return transport
+    from pveops.api.decorators import Trace
+    from pveops.redact import redact
+
+    def emit(line: str) -> None:
+        call.stderr.write(f"{redact(line)}\n")
+
+    return Trace(transport, call.clock, emit)
+
+
+def _documents(call: Call, endpoints: tuple[Endpoint, ...]) -> Transport:
+    """What the first endpoint serves beside its API; no credential goes there."""
+    from pveops.api.https import HttpsTransport
+
+    return HttpsTransport(endpoints[0], clock=call.clock, root="")
