@@ -14,6 +14,8 @@ def cell(column: Column, item: Mapping[str, Any]) -> str:
     value = item.get(column.key)
     if value is None or value == "":
         return ""
+    if column.kind == "flag":
+        return "yes" if value else ""
     if column.kind == "text":
         return _text(value)
     if not isinstance(value, int | float):

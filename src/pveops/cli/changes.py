@@ -68,7 +68,7 @@ def _consent_needed(call: Call, change: Change, plan: Plan) -> Answer:
         code=error.exit_code,
         plan=summary,
         findings=tuple(finding for finding in plan.findings if finding.severity != "warn"),
-        blocks=(Lines(tuple(card.split("\n"))), Lines((sent,))),
+        blocks=(Lines((*card.split("\n"), *_why_so_high(plan), sent)),),
         error={
             "code": error.code,
             "message": error.message,
@@ -78,6 +78,12 @@ def _consent_needed(call: Call, change: Change, plan: Plan) -> Answer:
         },
         next=next_,
     )
+
+
+def _why_so_high(plan: Plan) -> tuple[str, ...]:
+    """What raised the tier above the operation's own."""
+    raised = plan.tier_reasons[1:]
+    return (f"tier {plan.tier}, because {'; '.join(raised)}",) if raised else ()
 
 
 def _how_to_agree(change: Change) -> tuple[str, tuple[str, ...]]:

@@ -34,7 +34,8 @@ def write(call: Call, answer: Answer) -> Written:
     from pveops.redact import redact
 
     limit = None if call.options.is_full else MAX_CHARS
-    shown = render_text(answer, limit=limit, again=call.line)
+    more = "a higher --limit" if call.options.limit else f"{call.line} --full"
+    shown = render_text(answer, limit=limit, more=more)
     return Written(redact(shown.text), answer.code)
 
 

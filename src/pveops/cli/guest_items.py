@@ -18,6 +18,7 @@ _COLUMNS = (
     Column("node"),
     Column("status", common="running"),
     Column("lock", is_sparse=True),
+    Column("is_template", "template", kind="flag", is_sparse=True),
     Column("hastate", "ha", is_sparse=True),
     Column("cpu", kind="percent", is_wide=True),
     Column("maxcpu", "cores", kind="number", is_wide=True),

@@ -34,22 +34,21 @@ class _Part(NamedTuple):
     noun: str
 
 
-def render_text(answer: Answer, *, limit: int | None = MAX_CHARS, again: str = "") -> Text:
+def render_text(answer: Answer, *, limit: int | None = MAX_CHARS, more: str = "--full") -> Text:
     """The answer, in at most `limit` characters; None: whole.
 
-    again: the command that asked, for the hint how to see more.
+    more: what shows the rest.
     """
     head = [_shorten(answer.verdict, _MAX_VERDICT)] if answer.verdict else []
     tail = [f"next: {_shorten(command, _MAX_VERDICT)}" for command in answer.next]
-    more = f"more: {again} --full" if again else "more: --full"
     room = None
     if limit is not None:
-        room = limit - sum(len(line) + 1 for line in (*head, *tail)) - len(more) - 40
+        room = limit - sum(len(line) + 1 for line in (*head, *tail)) - len(more) - 50
     findings = Lines(finding_lines(answer.findings, answer.next))
     blocks: list[Block] = [*([findings] if answer.findings else ()), *answer.blocks]
     body, cut = _fill(blocks, room)
     if cut is not None:
-        body.append(f"showing {cut.shown} of {cut.total} {cut.noun}; {more}")
+        body.append(f"showing {cut.shown} of {cut.total} {cut.noun}; more: {more}")
     text = "\n".join([*head, *body, *tail]) + "\n"
     if limit is not None and len(text) > limit:
         text = text[: limit - 2] + "…\n"

@@ -62,7 +62,7 @@ def test_a_short_list_leaves_nothing_blank():
 def test_a_list_of_10000_guests_is_cut_and_says_so():
     guests = make_fleet(10_000)
     shown = render_text(
-        Answer(count_guests(guests), blocks=(guest_listing(guests),)), again="pve guest list"
+        Answer(count_guests(guests), blocks=(guest_listing(guests),)), more="pve guest list --full"
     )
     assert len(shown.text) <= MAX_CHARS
     rows = [line for line in shown.text.splitlines() if "web-prod" in line]
