@@ -17,8 +17,18 @@ T = TypeVar("T")
 
 _MAX_BYTES = 1 << 20
 _PATH = re.compile(r" - at (?P<is_key>`key` in )?`\$(?P<path>[^`]*)`$")
-_STEP = re.compile(r"\.(?P<key>[^.\[]+)|(?P<any>\[[^\]]*\])")
+_STEP = re.compile(r"\.(?P<key>[^.\[]+)|\[(?:(?P<index>\d+)|\.\.\.)\]")
 _UNKNOWN_FIELD = re.compile(r"unknown field `([^`]+)`")
+_WORDS = (
+    ("`object`", "a mapping"),
+    ("`array`", "a list"),
+    ("`str`", "text"),
+    ("`bool`", "true or false"),
+    ("`int`", "a whole number"),
+    ("`float`", "a number"),
+    ("`null`", "nothing"),
+    ("Object missing required field", "there is no"),
+)
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -36,7 +46,7 @@ def read_document(path: Path, what: str) -> bytes | None:
         raise ConfigError(
             f"{what} {path} cannot be read: {error.strerror}", hint=f"look at `ls -l {path}`"
         ) from error
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise ConfigError(f"{what} {path} is no regular file", hint=f"look at `ls -l {path}`")
@@ -139,42 +149,59 @@ def _explain(error: msgspec.ValidationError, document: _Document, label: str) ->
     text = str(error)
     match = _PATH.search(text)
     message = text[: match.start()] if match else text
-    steps = _resolve(document, match["path"]) if match else []
-    unknown = _UNKNOWN_FIELD.search(message)
-    last = unknown[1] if unknown else None
-    line = _line_of(document.root, steps, last)
-    if unknown:
-        message = f"unknown key {last!r}{_suggest_field(document.kind, steps, unknown[1])}"
+    steps = _resolve(document, match["path"], text) if match else []
     if match and match["is_key"]:
-        message = f"a key in it: {message}"
+        steps.append(_find_culprit(document, steps, text))
+    unknown = _UNKNOWN_FIELD.search(message)
+    line = _line_of(document.root, [*steps, unknown[1]] if unknown else steps)
     where = f", line {line}" if line else ""
     member = f" ({'.'.join(map(str, steps))})" if steps else ""
-    return ConfigError(f"{label}{where}{member}: {message}", hint="correct it there")
+    wanted = _type_at(document.kind, steps)
+    return ConfigError(f"{label}{where}{member}: {_say(message, wanted)}", hint="correct it there")
 
 
-def _resolve(document: _Document, path: str) -> list[str | int]:
-    """The keys and indexes of a msgspec path, which writes `[...]` for any member.
+def _say(message: str, wanted: Any) -> str:
+    """A message of msgspec in the words of YAML, with what would be right."""
+    unknown = _UNKNOWN_FIELD.search(message)
+    if unknown:
+        return f"unknown key {unknown[1]!r}{suggest(unknown[1], _field_names(wanted))}"
+    choices = next((each.values for each in _options(wanted) if hasattr(each, "values")), None)
+    if choices and message.startswith("Invalid enum value"):
+        said = message.removeprefix("Invalid enum value ")
+        return f"{said} is none of {', '.join(map(str, choices))}"
+    for theirs, plain in _WORDS:
+        message = message.replace(theirs, plain)
+    return message[:1].lower() + message[1:]
 
-    Which one is found by trying: the first that is refused when it stands there alone.
-    """
+
+def _resolve(document: _Document, path: str, text: str) -> list[str | int]:
+    """The keys and indexes of a msgspec path, which writes `[...]` for any member of a mapping."""
     steps: list[str | int] = []
     here = document.data
     for step in _STEP.finditer(path):
-        if step["key"]:
-            steps.append(step["key"])
-        else:
-            members = list(here) if isinstance(here, dict) else range(len(here))
-            steps.append(next((m for m in members if _is_refused(document, steps, m)), members[0]))
+        index = int(step["index"]) if step["index"] else None
+        key = step["key"] if index is None else index
+        steps.append(_find_culprit(document, steps, text) if key is None else key)
         here = here[steps[-1]]
     return steps
 
 
-def _is_refused(document: _Document, steps: list[str | int], member: str | int) -> bool:
-    try:
-        msgspec.convert(_prune(document.data, steps, member), document.kind)
-    except msgspec.ValidationError as error:
-        return "[...]" in str(error)
-    return False
+def _find_culprit(document: _Document, steps: list[str | int], text: str) -> str | int:
+    """The member of the collection at `steps` that is refused with `text`.
+
+    Found by trying: it is refused in the same words when it stands there alone.
+    """
+    here = document.data
+    for step in steps:
+        here = here[step]
+    members: list[str | int] = list(here) if isinstance(here, dict) else list(range(len(here)))
+    for member in members:
+        try:
+            msgspec.convert(_prune(document.data, steps, member), document.kind)
+        except msgspec.ValidationError as error:
+            if str(error) == text:
+                return member
+    return members[0]
 
 
 def _prune(data: Any, steps: list[str | int], member: str | int) -> Any:
@@ -182,24 +209,22 @@ def _prune(data: Any, steps: list[str | int], member: str | int) -> Any:
     if not steps:
         return {member: data[member]} if isinstance(data, dict) else [data[member]]
     rest = _prune(data[steps[0]], steps[1:], member)
-    return (
-        {**data, steps[0]: rest}
-        if isinstance(data, dict)
-        else [rest if index == steps[0] else item for index, item in enumerate(data)]
-    )
+    if isinstance(data, dict):
+        return {**data, steps[0]: rest}
+    return [rest if index == steps[0] else item for index, item in enumerate(data)]
 
 
-def _line_of(root: Any, steps: list[str | int], last: str | None) -> int | None:
+def _line_of(root: Any, steps: list[str | int]) -> int | None:
     """The line of a member: of its key in a mapping, of its beginning in a list."""
     import yaml
 
     node, line = root, root.start_mark.line + 1 if root is not None else None
-    for step in [*steps, *([last] if last else [])]:
+    for step in steps:
         if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(step)]
-            if not found:
+            pair = next((each for each in node.value if each[0].value == str(step)), None)
+            if pair is None:
                 return line
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
+            line, node = pair[0].start_mark.line + 1, pair[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
             node = node.value[step]
             line = node.start_mark.line + 1
@@ -208,30 +233,26 @@ def _line_of(root: Any, steps: list[str | int], last: str | None) -> int | None:
     return line
 
 
-def _suggest_field(kind: Any, steps: list[str | int], name: str) -> str:
-    """A field of the struct at `steps` with a name like `name`."""
+def _type_at(kind: Any, steps: list[str | int]) -> Any:
+    """How msgspec describes the type of a member; None where there is none."""
+    info: Any = msgspec.inspect.type_info(kind)
     for step in steps:
-        info = msgspec.inspect.type_info(kind)
-        if isinstance(info, msgspec.inspect.StructType):
-            field = next((each for each in info.fields if each.encode_name == step), None)
-            inner = field.type if field else None
-        else:
-            inner = getattr(info, "value_type", None) or getattr(info, "item_type", None)
-        kind = getattr(inner, "cls", None)
-        if kind is None and inner is not None:
-            kind = _collection(inner)
-        if kind is None:
-            return ""
-    info = msgspec.inspect.type_info(kind)
-    if not isinstance(info, msgspec.inspect.StructType):
-        return ""
-    return suggest(name, tuple(field.encode_name for field in info.fields))
+        inner = None
+        for option in _options(info):
+            for field in getattr(option, "fields", ()):
+                inner = field.type if field.encode_name == step else inner
+            inner = inner or getattr(option, "value_type", getattr(option, "item_type", None))
+        info = inner
+    return info
 
 
-def _collection(info: Any) -> Any:
-    """The Python type of a described dict or tuple of structs."""
-    value = getattr(info, "value_type", None)
-    if value is not None and hasattr(value, "cls"):
-        return dict[str, value.cls]
-    item = getattr(info, "item_type", None)
-    return tuple[item.cls, ...] if item is not None and hasattr(item, "cls") else None
+def _options(info: Any) -> tuple[Any, ...]:
+    """The types that a type may be: itself, or the members of a union."""
+    options: tuple[Any, ...] = getattr(info, "types", (info,))
+    return tuple(getattr(each, "type", each) for each in options)
+
+
+def _field_names(info: Any) -> tuple[str, ...]:
+    return tuple(
+        field.encode_name for option in _options(info) for field in getattr(option, "fields", ())
+    )

@@ -60,6 +60,11 @@ class Paths(NamedTuple):
         return self.state_dir / "freeze"
 
     @property
+    def config_cache_file(self) -> Path:
+        """What was read from `config_file`, for a quick start; may be deleted at any time."""
+        return self.state_dir / "cache" / "config.json"
+
+    @property
     def schema_dir(self) -> Path:
         """Copies of a cluster's own schema."""
         return self.data_dir / "schema"

@@ -1,0 +1,169 @@
+"""`config.yaml` as people write it: checked, and brought to one form."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from pveops.config.documents import parse_document, read_document
+from pveops.config.profiles import (
+    ActorDefault,
+    Config,
+    ConsentConfig,
+    EndpointConfig,
+    Profile,
+    Timeouts,
+    TrustKind,
+    canonical_address,
+    canonical_pin,
+)
+
+_HEADER = b"# Profiles of pveops. `pve init` writes this file; you may edit it.\n"
+_MAX_PORT = 65_535
+_ADDRESS = re.compile(
+    r"(?:\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._\-]+)?\]|[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?)"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+_PIN = re.compile(r"[0-9A-Fa-f]{64}|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31}")
+
+ProfileName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_\-]{0,31}$")]
+Host = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.\-:]*[A-Za-z0-9])?$")]
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+User = Annotated[str, msgspec.Meta(pattern=r"^[^\s:/!]+@[A-Za-z][A-Za-z0-9.\-_]+$")]
+AbsolutePath = Annotated[str, msgspec.Meta(pattern=r"^[~/]")]
+Word = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class _Endpoint(_Strict, frozen=True):
+    address: str
+    server_name: Host | None = None
+    pin: str | None = None
+    certificate: Word | None = None
+
+    def __post_init__(self) -> None:
+        match = _ADDRESS.fullmatch(self.address.strip())
+        if match is None or not 0 < int(match["port"] or 1) <= _MAX_PORT:
+            raise ValueError(f"{self.address!r} is no address; it looks like pve1.lan:8006")
+        if self.pin is not None and not _PIN.fullmatch(self.pin.strip()):
+            raise ValueError("a pin is the SHA-256 fingerprint that `pvenode cert info` shows")
+        if self.certificate is not None and self.pin is None:
+            raise ValueError("certificate goes with a pin")
+
+
+class _Consent(_Strict, frozen=True):
+    sender: tuple[Word, ...] = ()
+
+
+class _Timeouts(_Strict, frozen=True):
+    connect_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 5.0
+    read_s: Annotated[float, msgspec.Meta(ge=5, le=600)] = 35.0
+
+
+class _Profile(_Strict, frozen=True):
+    endpoints: Annotated[tuple[_Endpoint, ...], msgspec.Meta(max_length=64)] = ()
+    trust: TrustKind = "ca"
+    ca_file: Word | None = None
+    token_file: FileName | None = None
+    pvesh: tuple[Word, ...] = ()
+    consent: _Consent = _Consent()
+    user: User | None = None
+    identity_file: AbsolutePath | None = None
+    pool: Word | None = None
+    timeouts: _Timeouts = _Timeouts()
+    proxy: bool = False
+    actor: ActorDefault = "auto"
+
+    def __post_init__(self) -> None:
+        if bool(self.endpoints) == bool(self.pvesh):
+            raise ValueError("a profile has endpoints or, on a node, pvesh; one of the two")
+        self._check_trust()
+        if self.token_file is not None and self.user is not None:
+            raise ValueError("a profile has a token_file or a user, not both")
+        if self.proxy:
+            raise ValueError("proxy: true is not possible; connections go straight to the node")
+
+    def _check_trust(self) -> None:
+        if (self.trust == "ca" and bool(self.endpoints)) != (self.ca_file is not None):
+            raise ValueError("trust: ca needs ca_file, and no other trust has one")
+        for endpoint in self.endpoints:
+            if (self.trust == "pin") != (endpoint.pin is not None):
+                raise ValueError(
+                    "trust: pin needs a pin for each endpoint, and no other trust has one"
+                )
+        addresses = {canonical_address(endpoint.address) for endpoint in self.endpoints}
+        if len(addresses) < len(self.endpoints):
+            raise ValueError("an endpoint stands here twice")
+
+
+class _Document(_Strict, frozen=True):
+    profiles: Annotated[dict[ProfileName, _Profile], msgspec.Meta(min_length=1)]
+    default: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.default is not None and self.default not in self.profiles:
+            names = ", ".join(self.profiles)
+            raise ValueError(f"default is {self.default!r}, but the profiles are {names}")
+
+
+def read_config(file: Path) -> bytes | None:
+    """The document's bytes; None when there is none. Raises ConfigError."""
+    return read_document(file, "the configuration")
+
+
+def parse_config(content: bytes, label: str) -> Config:
+    """The configuration in `content`. Raises ConfigError with the line of the mistake."""
+    document = parse_document(content, _Document, label)
+    profiles = {name: _to_profile(item) for name, item in document.profiles.items()}
+    return Config(document.default or "", profiles)
+
+
+def format_config(config: Config) -> bytes:
+    """The document that says `config`."""
+    import yaml
+
+    document: dict[str, Any] = {"default": config.default} if config.default else {}
+    document["profiles"] = {name: _plain(item) for name, item in config.profiles.items()}
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=99)
+    return _HEADER + text.encode()
+
+
+def _to_profile(item: _Profile) -> Profile:
+    return Profile(
+        endpoints=tuple(
+            EndpointConfig(
+                canonical_address(each.address),
+                each.server_name or "",
+                canonical_pin(each.pin) if each.pin else "",
+                each.certificate or "",
+            )
+            for each in item.endpoints
+        ),
+        trust=item.trust,
+        ca_file=item.ca_file or "",
+        token_file=item.token_file or Profile().token_file,
+        pvesh=item.pvesh,
+        consent=ConsentConfig(item.consent.sender),
+        user=item.user or "",
+        identity_file=item.identity_file or "",
+        pool=item.pool or "",
+        timeouts=Timeouts(item.timeouts.connect_s, item.timeouts.read_s),
+        actor=item.actor,
+    )
+
+
+def _plain(values: Any) -> Any:
+    """A value as YAML shows it: what differs from the default, tuples as lists."""
+    if hasattr(values, "_field_defaults"):
+        return {
+            name: _plain(value)
+            for name, value in values._asdict().items()
+            if value != values._field_defaults.get(name)
+        }
+    return [_plain(item) for item in values] if isinstance(values, tuple) else values
