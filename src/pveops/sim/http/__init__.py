@@ -1,0 +1,1 @@
+"""The simulated cluster on sockets: one TLS listener a node, speaking HTTP as pveproxy does."""
