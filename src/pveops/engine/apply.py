@@ -267,6 +267,7 @@ def _end(
     session: Session, tools: Tools, run: RunRow, plan: Plan, items: tuple[ItemOutcome, ...]
 ) -> Receipt:
     status, exit_code = sum_up(items)
+    last = max(items, key=lambda item: item.audit_seq)
     receipt = Receipt(
         run=run.id,
         plan=run.plan,
@@ -277,6 +278,8 @@ def _end(
         consent=run.consent,
         started=float(run.created),
         ended=session.clock.now(),
+        audit_seq=last.audit_seq,
+        audit_head=last.audit_head,
     )
     keeps = any(item.status in _KEEPS_LOCKS for item in items)
     tools.store.end_run(

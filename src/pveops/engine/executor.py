@@ -331,7 +331,7 @@ class ItemRun:
 
     def _record_outcome(self, outcome: ItemOutcome) -> ItemOutcome:
         try:
-            self._tools.audit.append(
+            head = self._tools.audit.append(
                 "outcome",
                 {
                     **self._audit_facts(),
@@ -353,7 +353,7 @@ class ItemRun:
                 exit_code=outcome.exit_code or error.exit_code,
                 error=outcome.error or error.code,
             )
-        return outcome
+        return msgspec.structs.replace(outcome, audit_seq=head.seq, audit_head=head.hash)
 
     # -- helpers ---------------------------------------------------------------
 
@@ -365,7 +365,7 @@ class ItemRun:
             "operation": self._plan.operation,
             "tier": self._plan.tier,
             "profile": self._plan.profile,
-            "token": self._tools.auth_id,
+            "auth_id": self._tools.auth_id,
             "actor": self._plan.actor,
             "reason": self._plan.reason,
             "target": {

@@ -30,6 +30,9 @@ class ItemOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     before: dict[str, Scalar] = {}
     after: dict[str, Scalar] = {}
     duration_s: float = 0.0
+    audit_seq: int = 0
+    """The record of this outcome in the audit log, and its hash."""
+    audit_head: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):

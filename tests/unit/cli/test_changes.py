@@ -39,6 +39,7 @@ def test_a_start_is_done_at_once_and_read_back(cli, cluster):
     assert outcome.lines[0] == "done: db01 (VM 103 on pve1) is running (was stopped)"
     assert cluster.writes == ["POST /nodes/pve1/qemu/103/status/start"]
     assert any(line.startswith("task: UPID:pve1:") for line in outcome.lines)
+    assert "audit record: 2" in outcome.lines
 
 
 def test_an_agent_that_stops_a_guest_gets_a_plan_and_exit_3(cli, cluster, inbox):
