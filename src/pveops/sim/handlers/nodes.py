@@ -8,6 +8,7 @@ from typing import Any
 from pveops.sim.call import Call
 from pveops.sim.handlers.cluster_resources import node_figures, node_status
 from pveops.sim.handlers.permission import may
+from pveops.sim.model import Node
 from pveops.sim.router import Routes
 
 routes = Routes()
@@ -38,6 +39,12 @@ def _fingerprint(name: str) -> str:
     return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
+def _memory(node: Node, figures: dict[str, Any]) -> dict[str, int]:
+    free = figures["maxmem"] - figures["mem"]
+    memory = {"total": figures["maxmem"], "used": figures["mem"], "free": free}
+    return memory | ({"available": free} if node.version.major >= 9 else {})
+
+
 @routes.get("/nodes/{node}/status")
 def get_status(call: Call) -> dict[str, Any]:
     """The node's load, memory, kernel and version."""
@@ -50,12 +57,7 @@ def get_status(call: Call) -> dict[str, Any]:
         "wait": 0,
         "idle": 0,
         "loadavg": ["0.10", "0.12", "0.09"],
-        "memory": {
-            "total": figures["maxmem"],
-            "used": figures["mem"],
-            "free": figures["maxmem"] - figures["mem"],
-            "available": figures["maxmem"] - figures["mem"],
-        },
+        "memory": _memory(node, figures),
         "swap": {"total": 0, "used": 0, "free": 0},
         "rootfs": {"total": total, "used": used, "free": total - used, "avail": total - used},
         "ksm": {"shared": 0},
