@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pveops.cli.wiring import Connection
@@ -11,6 +12,7 @@ from pveops.errors import ConfigError, StoreError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pveops.api.auth import Auth
     from pveops.api.endpoint import Endpoint, Trust
     from pveops.api.port import Transport
     from pveops.cli.call import Call
@@ -30,21 +32,35 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
     name, profile = choose_profile(paths, call.options.profile)
     if profile.pvesh:
         return _on_node(call, paths, name, profile)
-    from pveops.api.auth import Authenticated, Secret, TokenAuth
-    from pveops.config.secrets import load_token
+    from pveops.api.auth import Authenticated
 
-    token = load_token(paths, name, profile, call.clock.now())
+    auth, auth_id = _identity(call, paths, name, profile)
     endpoints = endpoints_of(paths, profile)
-    transport = _traced(call, _over(call, wiring, name, endpoints))
-    auth = TokenAuth(token.token_id, Secret(token.secret))
+    transport = _traced(call, _over(call, wiring, name, profile, endpoints))
     return Connection(
         profile=name,
-        cluster=token.binding,
-        auth_id=token.token_id,
+        cluster=binding_of(paths, profile),
+        auth_id=auth_id,
         transport=Authenticated(transport, auth),
         sender=profile.consent.sender,
-        documents=_documents(call, endpoints),
+        documents=_https(call, profile, endpoints[0], root=""),
+        actor=profile.actor,
     )
+
+
+def _identity(call: Call, paths: Paths, name: str, profile: Profile) -> tuple[Auth, str]:
+    """What proves us, and how our tasks are signed."""
+    if profile.user:
+        from pveops.cli.login import ask_password
+
+        return ask_password(call, profile.user), profile.user
+    from pveops.api.auth import Secret, TokenAuth
+    from pveops.config.secrets import load_token
+
+    if profile.identity_file:
+        paths = paths._replace(identity_file=Path(profile.identity_file))
+    token = load_token(paths, name, profile, call.clock.now())
+    return TokenAuth(token.token_id, Secret(token.secret)), token.token_id
 
 
 def _on_node(call: Call, paths: Paths, name: str, profile: Profile) -> Connection:
@@ -56,6 +72,7 @@ def _on_node(call: Call, paths: Paths, name: str, profile: Profile) -> Connectio
         auth_id=_ROOT,
         transport=_traced(call, PveshTransport(profile.pvesh)),
         sender=profile.consent.sender,
+        actor=profile.actor,
     )
 
 
@@ -90,15 +107,26 @@ def _trust(paths: Paths, profile: Profile, endpoint: EndpointConfig) -> Trust:
     return trust_pin(endpoint.pin, pem)
 
 
-def _over(call: Call, wiring: Wiring, name: str, endpoints: tuple[Endpoint, ...]) -> Transport:
-    from pveops.api.decorators import Failover
+def _https(call: Call, profile: Profile, endpoint: Endpoint, **more: str) -> Transport:
     from pveops.api.https import HttpsTransport
 
-    transports: list[tuple[str, Transport]] = [
-        (each.authority, HttpsTransport(each, clock=call.clock)) for each in endpoints
-    ]
+    return HttpsTransport(
+        endpoint,
+        clock=call.clock,
+        connect_timeout_s=profile.timeouts.connect_s,
+        read_timeout_s=profile.timeouts.read_s,
+        **more,
+    )
+
+
+def _over(
+    call: Call, wiring: Wiring, name: str, profile: Profile, endpoints: tuple[Endpoint, ...]
+) -> Transport:
+    transports = [(each.authority, _https(call, profile, each)) for each in endpoints]
     if len(transports) == 1:
         return transports[0][1]
+    from pveops.api.decorators import Failover
+
     key = f"endpoint/{name}"
     return Failover(
         transports,
@@ -138,10 +166,3 @@ def _traced(call: Call, transport: Transport) -> Transport:
         call.stderr.write(f"{redact(line)}\n")
 
     return Trace(transport, call.clock, emit)
-
-
-def _documents(call: Call, endpoints: tuple[Endpoint, ...]) -> Transport:
-    """What the first endpoint serves beside its API; no credential goes there."""
-    from pveops.api.https import HttpsTransport
-
-    return HttpsTransport(endpoints[0], clock=call.clock, root="")

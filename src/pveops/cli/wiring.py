@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pveops.api.port import Request, Response, Transport
     from pveops.cli.call import Call
     from pveops.config.policy import Policy
+    from pveops.config.profiles import ActorDefault
+    from pveops.context import Actor
     from pveops.engine.audit import AuditLog
     from pveops.engine.session import Session
     from pveops.engine.store import Store
@@ -41,6 +43,8 @@ class Connection(NamedTuple):
     transport: Transport
     sender: tuple[str, ...] = ()
     documents: Transport | None = None
+    actor: ActorDefault = "auto"
+    """What every caller of the profile counts as, unless it is `auto`."""
 
 
 Connect = Callable[["Call", "Wiring"], Connection]
@@ -121,7 +125,7 @@ class Wiring:
             profile=connection.profile,
             cluster=connection.cluster,
             auth_id=connection.auth_id,
-            actor=self._call.actor,
+            actor=self._actor(),
             policy=self.policy,
             clock=self._call.clock,
             store=self.store,
@@ -138,6 +142,13 @@ class Wiring:
     def own_schema(self) -> Path:
         """Where the cluster's own copy of the schema is kept, once it was taken."""
         return self.paths.schema_dir / f"{self.connection.profile}.json.z"
+
+    def _actor(self) -> Actor:
+        """Who asks. A profile can take the person away from a caller, and never gives it."""
+        actor, default = self._call.actor, self.connection.actor
+        if default == "auto" or actor.kind == "unattended":
+            return actor
+        return actor._replace(kind=default)
 
     def api_facts(self) -> Facts:
         """What the cluster's API offers: the cluster's own copy, or that of its release.
