@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pveops.sim import ha
 from pveops.sim.archive import BackupVolume, backup_volumes, make_archive
+from pveops.sim.guest import start_process
+from pveops.sim.power import power_off
 from pveops.sim.prune import mark_backups, parse_keep
 from pveops.sim.refusal import ApiError
 from pveops.sim.storage import Storage
@@ -91,9 +94,11 @@ class BackupJob:
         if guest is not None and guest.node != self.node.name:
             guest = None
         is_locked = False
+        was_running = guest is not None and guest.is_running
         try:
             if guest is None:
                 raise TaskError(f"unable to find VM '{vmid}'")
+            self._check_mode(guest)
             self._check_limits(storage, guest)
             task.log(f"INFO: Starting Backup of VM {vmid} ({guest.kind})")
             task.log(f"INFO: Backup started at {_stamp(started_at)}")
@@ -112,10 +117,22 @@ class BackupJob:
         finally:
             if is_locked and guest is not None:
                 guest.config.pop("lock", None)
+                if was_running and not guest.is_running and self.node.is_online:
+                    task.log("INFO: restarting vm")
+                    start_process(self.node.cluster, self.node, guest)
         now = self.node.cluster.timeline.now()
         task.log(f"INFO: Finished Backup of VM {vmid} ({_duration(now - started_at)})")
         task.log(f"INFO: Backup finished at {_stamp(now)}")
         return True
+
+    def _check_mode(self, guest: Guest) -> None:
+        resource = ha.managed(self.node.cluster, guest)
+        is_started = resource is not None and resource.state == "started"
+        if self.params.get("mode") == "stop" and is_started:
+            raise TaskError(
+                "Cannot execute a backup with stop mode on a HA managed and enabled Service. "
+                "Use snapshot mode or disable the Service."
+            )
 
     def _check_limits(self, storage: Storage, guest: Guest) -> None:
         existing = self._backups_of(storage, guest)
@@ -167,6 +184,10 @@ class BackupJob:
         task.log(f"INFO: ionice priority: {self.params.get('ionice', 7)}")
         if mode != "snapshot":
             self._log_contents(task, guest, volumes)
+        stopped_at = None
+        if mode == "stop" and guest.is_running:
+            stopped_at = self.node.cluster.timeline.now()
+            yield from self._stop(task, guest)
         volume = self._new_volume(storage, guest, started_at)
         path = storage.path(volume.name)
         noun = "Proxmox Backup Server archive" if storage.type == "pbs" else "vzdump archive"
@@ -175,7 +196,7 @@ class BackupJob:
             if guest.snapshots:
                 task.log("INFO: snapshots found (not included into backup)")
             task.log(f"INFO: creating {noun} '{target}'")
-            yield from self._copy_vm(task, guest, volume)
+            yield from self._copy_vm(task, guest, volume, stopped_at)
         else:
             if mode == "suspend":
                 yield from self._sync_ct(task, path)
@@ -187,7 +208,32 @@ class BackupJob:
             task.log(f"INFO: Total bytes written: {used} ({_binary(used)}, 723MiB/s)")
             if mode == "snapshot":
                 task.log("INFO: cleanup temporary 'vzdump' snapshot")
+            if stopped_at is not None:
+                task.log("INFO: restarting vm")
+                self._resume(task, guest, stopped_at)
         self._store(task, storage, guest, volume)
+
+    def _stop(self, task: Task, guest: Guest) -> Generator[float, None, None]:
+        """Shut the guest down cleanly; one that does not go down is not backed up."""
+        task.log("INFO: stopping virtual guest")
+        stopwait_s = 60 * int(self.params.get("stopwait", 10))
+        needed_s = guest.temper.shutdown_s
+        if needed_s is None or needed_s > stopwait_s:
+            yield float(stopwait_s)
+            tool = "qm" if guest.kind == "qemu" else "pct"
+            raise TaskError(
+                f"command '{tool} shutdown {guest.vmid} --skiplock --keepActive "
+                f"--timeout {stopwait_s}' failed: exit code 255"
+            )
+        yield needed_s
+        power_off(guest)
+
+    def _resume(self, task: Task, guest: Guest, stopped_at: float) -> None:
+        """The guest runs again, as soon as nothing of it is needed at rest."""
+        start_process(self.node.cluster, self.node, guest)
+        delay_s = int(self.node.cluster.timeline.now() - stopped_at)
+        noun = "resuming VM again" if guest.kind == "qemu" else "guest is online again"
+        task.log(f"INFO: {noun} after {delay_s or '<1'} seconds")
 
     def _log_contents(self, task: Task, guest: Guest, volumes: list[BackupVolume]) -> None:
         name = guest.config.get("name" if guest.kind == "qemu" else "hostname")
@@ -244,12 +290,17 @@ class BackupJob:
             archive=archive,
         )
 
-    def _copy_vm(self, task: Task, guest: Guest, volume: Volume) -> Generator[float, None, None]:
+    def _copy_vm(
+        self, task: Task, guest: Guest, volume: Volume, stopped_at: float | None
+    ) -> Generator[float, None, None]:
+        """stopped_at: when the VM was shut down for this; it runs again while it is copied."""
         total = sum(disk.size_bytes for disk in volume.archive.disks)
         was_running = guest.is_running
         if not volume.archive.disks:
             task.log("INFO: backup contains no disks", "INFO: starting diskless backup")
             yield 0.2
+            if stopped_at is not None:
+                self._resume(task, guest, stopped_at)
             return
         if not was_running:
             task.log("INFO: starting kvm to execute backup task")
@@ -261,6 +312,8 @@ class BackupJob:
         digits = f"{self.node.cluster.random.getrandbits(128):032x}"
         parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
         task.log(f"INFO: started backup task '{'-'.join(parts)}'")
+        if stopped_at is not None:
+            self._resume(task, guest, stopped_at)
         try:
             yield from _copy(
                 task, total, max(1.0, total / _READ_RATE, volume.size_bytes / _WRITE_RATE)
@@ -269,7 +322,7 @@ class BackupJob:
             task.log("ERROR: interrupted by signal", "INFO: aborting backup job")
             raise
         finally:
-            if not was_running:
+            if not guest.is_running:
                 task.log("INFO: stopping kvm after backup task")
 
     def _sync_ct(self, task: Task, path: str) -> Generator[float, None, None]:

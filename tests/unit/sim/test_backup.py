@@ -6,9 +6,10 @@ from collections.abc import Generator
 
 import pytest
 
+from pveops.sim import ha
 from pveops.sim.archive import get_archive, restore_vm_disks
 from pveops.sim.backup import BackupJob, command_line
-from pveops.sim.guest import Guest
+from pveops.sim.guest import Guest, start_process
 from pveops.sim.model import Cluster, Node
 from pveops.sim.storage import Backing
 from pveops.sim.tasks import Task, start_task
@@ -60,6 +61,46 @@ def test_the_guest_is_locked_as_long_as_its_backup_runs(node: Node) -> None:
     assert node.cluster.guests[100].lock == "backup"
     node.cluster.timeline.advance(60)
     assert node.cluster.guests[100].lock == ""
+
+
+def test_stop_mode_shuts_a_vm_down_and_lets_it_run_again(node: Node) -> None:
+    guest = node.cluster.guests[100]
+    start_process(node.cluster, node, guest)
+    before = guest.process
+    task = _run(node, mode="stop")
+    node.cluster.timeline.advance(120)
+    assert task.exitstatus == "OK"
+    assert "INFO: stopping virtual guest" in task.log_lines
+    assert guest.is_running
+    assert guest.process is not before
+
+
+def test_a_vm_runs_again_after_an_aborted_backup_in_stop_mode(node: Node) -> None:
+    guest = node.cluster.guests[100]
+    start_process(node.cluster, node, guest)
+    task = _run(node, mode="stop")
+    node.cluster.timeline.advance(guest.temper.shutdown_s or 0)
+    task.abort()
+    assert guest.is_running
+    assert guest.lock == ""
+
+
+def test_a_vm_that_does_not_go_down_is_not_backed_up_in_stop_mode(node: Node) -> None:
+    guest = node.cluster.guests[100]
+    guest.temper.shutdown_s = None
+    start_process(node.cluster, node, guest)
+    task = _run(node, mode="stop")
+    node.cluster.timeline.advance(3600)
+    assert task.exitstatus == "job errors"
+    assert guest.is_running
+
+
+def test_stop_mode_is_refused_for_what_ha_keeps_running(node: Node) -> None:
+    """pve-manager VZDump.pm."""
+    ha.add_resource(node.cluster, ha.Resource("vm:100", "started"))
+    task = _run(node, mode="stop")
+    node.cluster.timeline.advance(1)
+    assert any("stop mode on a HA managed" in line for line in task.log_lines)
 
 
 def test_a_locked_guest_is_not_backed_up_and_keeps_its_lock(node: Node) -> None:
