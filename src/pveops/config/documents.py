@@ -46,16 +46,18 @@ def read_document(path: Path, what: str) -> bytes | None:
         raise ConfigError(
             f"{what} {path} cannot be read: {error.strerror}", hint=f"look at `ls -l {path}`"
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
-            raise ConfigError(f"{what} {path} is no regular file", hint=f"look at `ls -l {path}`")
+            raise ConfigError(f"{what} {path} is no plain file", hint=f"look at `ls -l {path}`")
         if facts.st_mode & stat.S_IWOTH:
             raise ConfigError(
                 f"{what} {path} can be written by every user of this machine",
                 hint=f"`chmod o-w {path}`, then read it through before using it",
             )
-        content = file.read(_MAX_BYTES + 1)
+        content = os.read(descriptor, _MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > _MAX_BYTES:
         raise ConfigError(f"{what} {path} is larger than 1 MiB", hint="is it the right file?")
     return content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,30 +98,72 @@ def _xdg(environ: Mapping[str, str], name: str, default: Path) -> Path:
 
 
 def make_private_dir(path: Path) -> None:
-    """Create the folder, for its owner alone."""
+    """Create the folder, and those above it that are missing, for their owner alone."""
+    missing = []
+    folder = path
+    while not folder.exists() and folder != folder.parent:
+        missing.append(folder)
+        folder = folder.parent
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in reversed(missing):
+            each.mkdir(mode=0o700, exist_ok=True)
+        if not path.is_dir():
+            raise NotADirectoryError(20, "it is no folder")
     except OSError as error:
-        raise ConfigError(f"the folder {path} cannot be made: {error}") from error
+        raise ConfigError(
+            f"the folder {path} cannot be made: {error.strerror}", hint=f"look at {path.parent}"
+        ) from error
 
 
 def write_private_file(path: Path, content: bytes) -> None:
-    """Replace the file at once, mode 0600, on disk when this returns."""
-    make_private_dir(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Replace the file at once, mode 0600, on disk when this returns. Raises ConfigError."""
+    _place(path, content, lambda temporary: temporary.replace(path))
+
+
+def create_private_file(path: Path, content: bytes) -> bool:
+    """As `write_private_file`, but never in place of a file; whether it was made by this call."""
+    if path.exists():
+        return False
+
+    def link(temporary: Path) -> None:
+        path.hardlink_to(temporary)
+        temporary.unlink()
+
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        descriptor = os.open(temporary, flags, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _place(path, content, link)
+    except ConfigError:
+        if path.exists():
+            return False
+        raise
+    return True
+
+
+def _place(path: Path, content: bytes, settle: Callable[[Path], object]) -> None:
+    make_private_dir(path.parent)
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
+    try:
+        _write_new(temporary, content)
+        settle(temporary)
+        _sync_folder(path.parent)
     except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}", hint=f"look at `ls -ld {path.parent}`"
+        ) from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise ConfigError(f"{path} cannot be written: {error}") from error
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,21 +1,18 @@
 """API tokens at rest: armoured age files, each bound to the endpoints and trust it is for.
 
-The identity that decrypts them lies in another folder. That protects copies of the secrets
-folder (backups, repositories, conversations). It does not protect from a program that runs as
-the same user, which can read both.
+The identity that decrypts them lies in another folder. What that protects against, and what
+not, is said by `PROTECTS`.
 """
 
 from __future__ import annotations
 
-import os
-import stat
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
-from pveops.config.paths import Paths, make_private_dir, write_private_file
-from pveops.config.profiles import Profile, binding_of
+from pveops.config.paths import Paths, create_private_file, make_private_dir, write_private_file
+from pveops.config.private import is_tracked_by_git, read_private_file
+from pveops.config.profiles import Profile, describe_binding, fingerprint_binding
 from pveops.errors import SecretError
 from pveops.redact import register_secret
 
@@ -23,20 +20,22 @@ if TYPE_CHECKING:
     import pyrage
 
 _FORMAT = 1
-_MAX_BYTES = 64 * 1024
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_ARMOUR_END = b"-----END AGE ENCRYPTED FILE-----"
 PROTECTS = (
-    "encrypted at rest: protects copies of the secrets folder, not from programs of this user"
+    "encrypted at rest: a copy of the secrets folder (backup, repository, conversation) gives "
+    "nothing away without the identity file; a program that runs as this user, and root, can "
+    "read both"
 )
 
 
-class StoredToken(msgspec.Struct, frozen=True):
+class StoredToken(NamedTuple):
     """The payload of a secret file."""
 
     format: int
-    profile: str
-    binding: str
-    """The endpoints and trust that the token may be sent to."""
+    cluster: str
+    """The profile it was stored for."""
+    bound: tuple[str, ...]
+    """Where it may be sent, and what proves that place, as `describe_binding` says it."""
     token_id: str
     """`user@realm!name`."""
     secret: str
@@ -44,35 +43,32 @@ class StoredToken(msgspec.Struct, frozen=True):
     expires: int = 0
     """Seconds since the epoch; 0: never, or not known."""
 
+    @property
+    def binding(self) -> str:
+        """`bound` as one short fingerprint."""
+        return fingerprint_binding(self.bound)
+
     def __repr__(self) -> str:
         return f"StoredToken({self.token_id}, secret hidden)"
-
-    __str__ = __repr__
 
 
 def load_token(paths: Paths, profile_name: str, profile: Profile, now: float) -> StoredToken:
     """The profile's token.
 
-    Raises SecretError when it is missing, readable by others, does not decrypt, is expired, or is
-    bound to other endpoints than the profile's.
+    Raises SecretError when it is missing, open to others, in a git index, does not decrypt, is
+    bound to another place than the profile names now, or has expired.
     """
     path = paths.secrets_dir / profile.token_file
-    sealed = _read_private(path, "the token", f"pve secrets add --profile {profile_name}")
-    token = _open(sealed, paths.identity_file, path)
+    again = _again(profile_name)
+    sealed = read_private_file(path, "the token", again)
+    _refuse_tracked(path)
+    token = _unseal(sealed, _identity_file(paths, profile), path, again)
     register_secret(token.secret)
-    if token.binding != binding_of(paths, profile) or token.profile != profile_name:
-        raise SecretError(
-            f"the token {token.token_id} was stored for other endpoints or another trust than the "
-            f"profile {profile_name!r} has now; it will not be sent there",
-            hint=f"if the change was yours: `pve secrets add --profile {profile_name}`",
-        )
+    _check_binding(token, profile_name, describe_binding(paths, profile))
     if token.expires and now >= token.expires:
-        import time
-
-        when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(token.expires))
         raise SecretError(
-            f"the token {token.token_id} expired on {when}",
-            hint=f"make a new one in PVE, then `pve secrets add --profile {profile_name}`",
+            f"the token {token.token_id} expired on {_date(token.expires)}",
+            hint=f"make a new one in PVE, then {again}",
         )
     return token
 
@@ -92,60 +88,114 @@ def save_token(
     The identity is made at the first use. Raises SecretError.
     """
     register_secret(secret)
-    token = StoredToken(
-        format=_FORMAT,
-        profile=profile_name,
-        binding=binding_of(paths, profile),
-        token_id=token_id,
-        secret=secret,
-        created=int(now),
-        expires=expires,
-    )
+    bound = describe_binding(paths, profile)
+    token = StoredToken(_FORMAT, profile_name, bound, token_id, secret, int(now), expires)
     path = paths.secrets_dir / profile.token_file
-    _prepare_folder(paths)
-    sealed = _seal(msgspec.json.encode(token), paths.identity_file)
-    if path.exists():
-        write_private_file(path.with_name(f"{path.name}.prev"), path.read_bytes())
+    identity_file = _identity_file(paths, profile)
+    _prepare_folder(paths.secrets_dir)
+    _refuse_tracked(path)
+    sealed = _seal(json.dumps(token._asdict()).encode(), identity_file)
+    if path.is_symlink() or path.exists():
+        before = read_private_file(path, "the token", _again(profile_name))
+        write_private_file(path.with_name(f"{path.name}.prev"), before)
     write_private_file(path, sealed)
     return path
 
 
-def _prepare_folder(paths: Paths) -> None:
-    folder = paths.secrets_dir
-    if folder.resolve() in paths.identity_file.resolve().parents:
-        raise SecretError(
-            f"the identity {paths.identity_file} would lie in the folder of the secrets it opens",
-            hint="set PVE_HOME or XDG_CONFIG_HOME so that they are apart",
+class SecretStatus(NamedTuple):
+    """What is known of a stored token, without its secret."""
+
+    path: str
+    identity: str
+    problem: str = ""
+    """Why the token cannot be used; empty: it can."""
+    remedy: str = ""
+    token_id: str = ""
+    """Empty where the file could not be opened."""
+    created: int = 0
+    expires: int = 0
+    """Seconds since the epoch; 0: never, or not known."""
+    bound: tuple[str, ...] = ()
+    is_tracked_by_git: bool = False
+
+
+def secret_status(paths: Paths, profile_name: str, profile: Profile, now: float) -> SecretStatus:
+    """The facts for `pve secrets status`; what would make `load_token` fail is a fact, too."""
+    path = paths.secrets_dir / profile.token_file
+    status = SecretStatus(
+        str(path),
+        profile.identity_file or str(paths.identity_file),
+        is_tracked_by_git=is_tracked_by_git(path),
+    )
+    try:
+        sealed = read_private_file(path, "the token", _again(profile_name))
+        identity_file = _identity_file(paths, profile)
+        token = _unseal(sealed, identity_file, path, _again(profile_name))
+        status = status._replace(
+            token_id=token.token_id,
+            created=token.created,
+            expires=token.expires,
+            bound=token.bound,
         )
-    make_private_dir(folder)
-    ignore = folder / ".gitignore"
-    if not ignore.exists():
-        write_private_file(ignore, b"*\n")
+        load_token(paths, profile_name, profile, now)
+    except SecretError as error:
+        return status._replace(problem=error.message, remedy=error.hint)
+    return status
 
 
-def _read_private(path: Path, what: str, remedy: str) -> bytes:
-    """The content of a file that is the owner's alone, and no link."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError as error:
-        raise SecretError(f"{what} {path} does not exist", hint=f"`{remedy}`") from error
-    except OSError as error:
-        raise SecretError(
-            f"{what} {path} cannot be opened (is it a link?): {error.strerror}",
-            hint=f"make it a plain file of yours, or `{remedy}`",
-        ) from error
-    try:
-        facts = os.fstat(descriptor)
-        if facts.st_mode & _OTHERS:
+def _again(profile_name: str) -> str:
+    return f"store it anew: `pve secrets add --profile {profile_name}`"
+
+
+def _date(seconds: int) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def _identity_file(paths: Paths, profile: Profile) -> Path:
+    """What decrypts the profile's token. Raises SecretError when it lies beside what it opens."""
+    chosen = Path(profile.identity_file).expanduser() if profile.identity_file else None
+    path = chosen or paths.identity_file
+    real = path.parent.resolve()
+    for folder in (paths.secrets_dir.resolve(), paths.data_dir.resolve()):
+        if folder == real or folder in real.parents:
             raise SecretError(
-                f"{what} {path} can be read by others (mode {facts.st_mode & 0o777:04o})",
-                hint=f"`chmod 600 {path}`, and think about who may have read it",
+                f"the identity file {path} lies in {folder}, with the secrets that it opens",
+                hint="name another place in config.yaml: identity_file: /PATH/identity.txt",
             )
-        if facts.st_uid not in {os.getuid(), 0}:
-            raise SecretError(f"{what} {path} belongs to another user", hint=f"`{remedy}`")
-        return os.read(descriptor, _MAX_BYTES)
-    finally:
-        os.close(descriptor)
+    return path
+
+
+def _prepare_folder(folder: Path) -> None:
+    make_private_dir(folder)
+    create_private_file(folder / ".gitignore", b"*\n")
+
+
+def _refuse_tracked(path: Path) -> None:
+    for each in (path, path.with_name(f"{path.name}.prev")):
+        if is_tracked_by_git(each):
+            raise SecretError(
+                f"the token {each} is in a git repository's index and would be committed",
+                hint=f"`git -C {each.parent} rm --cached {each.name}`; if it was ever pushed, "
+                "make a new token in PVE",
+            )
+
+
+def _check_binding(token: StoredToken, profile_name: str, bound: tuple[str, ...]) -> None:
+    """Refuse a token that was stored for another place, saying how the places differ."""
+    differences = [f"{phrase} is new" for phrase in bound if phrase not in token.bound]
+    differences += [f"{phrase} is gone" for phrase in token.bound if phrase not in bound]
+    if token.cluster != profile_name:
+        differences.insert(0, f"it is the token of profile {token.cluster}")
+    if differences:
+        raise SecretError(
+            f"the token {token.token_id} was stored for another place and is not sent: "
+            f"{'; '.join(differences)}",
+            hint=f"if the change was yours: `pve secrets add --profile {profile_name}`; if not, "
+            "find out who edited config.yaml",
+            details={"differences": differences},
+        )
 
 
 def _seal(payload: bytes, identity_file: Path) -> bytes:
@@ -153,83 +203,61 @@ def _seal(payload: bytes, identity_file: Path) -> bytes:
 
     if not identity_file.exists():
         identity = pyrage.x25519.Identity.generate()
-        text = f"# opens the secrets of pveops; keep it out of backups of them\n{identity}\n"
-        write_private_file(identity_file, text.encode())
-    recipient = _identity(identity_file).to_public()
+        text = f"# opens the secrets of pveops; keep it away from them\n{identity}\n"
+        create_private_file(identity_file, text.encode())
+    recipient = _read_identity(identity_file, "").to_public()
     sealed: bytes = pyrage.encrypt(payload, [recipient], armored=True)
     return sealed
 
 
-def _identity(path: Path) -> pyrage.x25519.Identity:
+def _read_identity(path: Path, again: str) -> pyrage.x25519.Identity:
     import pyrage
 
-    text = _read_private(path, "the identity file", "pve secrets add").decode(errors="replace")
-    for line in text.splitlines():
+    remedy = f"bring it back from where you keep it, or {again or 'move it away'}"
+    text = read_private_file(path, "the identity file", remedy).decode("ascii", "replace")
+    for line in map(str.strip, text.splitlines()):
         if line.startswith("AGE-SECRET-KEY-"):
-            register_secret(line.strip())
+            register_secret(line)
             try:
-                return pyrage.x25519.Identity.from_str(line.strip())
+                return pyrage.x25519.Identity.from_str(line)
             except pyrage.IdentityError:
                 break
-    raise SecretError(
-        f"the identity file {path} holds no age identity",
-        hint="restore it, or store the token anew with `pve secrets add`",
-    )
+    raise SecretError(f"the identity file {path} holds no age identity", hint=remedy)
 
 
-def _open(sealed: bytes, identity_file: Path, path: Path) -> StoredToken:
+def _unseal(sealed: bytes, identity_file: Path, path: Path, again: str) -> StoredToken:
     import pyrage
 
-    identity = _identity(identity_file)
+    identity = _read_identity(identity_file, again)
+    if _ARMOUR_END not in sealed:
+        before = path.with_name(f"{path.name}.prev")
+        raise SecretError(
+            f"the token {path} is cut short or no age file",
+            hint=f"{again}; the one before it may be in {before}",
+        )
     try:
         payload = pyrage.decrypt(sealed, [identity])
-        token = msgspec.json.decode(payload, type=StoredToken)
-    except (pyrage.DecryptError, msgspec.DecodeError, ValueError) as error:
+    except pyrage.DecryptError as error:
+        said = str(error)
+        reason = f"does not open with the identity {identity_file}: {said}"
         raise SecretError(
-            f"the token {path} does not open with the identity {identity_file}: {error}",
-            hint="store it anew with `pve secrets add`",
+            f"the token {path} {reason}",
+            hint=f"bring back the identity that it was stored with, or {again}",
         ) from error
-    if token.format != _FORMAT:
-        raise SecretError(f"the token {path} was written by another version of pveops")
+    token = _parse_payload(payload)
+    if token is None:
+        raise SecretError(f"the token {path} was written by another version", hint=again)
     return token
 
 
-class SecretStatus(NamedTuple):
-    """What is known of a stored token, without its secret."""
-
-    path: str
-    token_id: str
-    created: int
-    expires: int
-    identity: str
-    is_tracked_by_git: bool
-
-
-def secret_status(paths: Paths, profile_name: str, profile: Profile, now: float) -> SecretStatus:
-    """The facts for `pve secrets status`. Raises as `load_token`."""
-    token = load_token(paths, profile_name, profile, now)
-    path = paths.secrets_dir / profile.token_file
-    return SecretStatus(
-        str(path),
-        token.token_id,
-        token.created,
-        token.expires,
-        str(paths.identity_file),
-        is_tracked_by_git(path),
-    )
-
-
-def is_tracked_by_git(path: Path) -> bool:
-    """Whether a repository around the file has it in its index."""
-    import shutil
-    import subprocess
-
-    git = shutil.which("git")
-    if git is None or not path.exists():
-        return False
-    done = subprocess.run(
-        [git, "-C", str(path.parent), "ls-files", "--error-unmatch", path.name],
-        capture_output=True,
-        check=False,
-    )
-    return done.returncode == 0
+def _parse_payload(payload: bytes) -> StoredToken | None:
+    try:
+        fields: dict[str, Any] = json.loads(payload)
+        token = StoredToken(**{**fields, "bound": tuple(map(str, fields["bound"]))})
+    except (ValueError, TypeError, KeyError):
+        return None
+    texts = (token.cluster, token.token_id, token.secret)
+    numbers = (token.created, token.expires)
+    is_whole = all(isinstance(each, str) for each in texts)
+    is_whole = is_whole and all(isinstance(each, int) for each in numbers)
+    return token if is_whole and token.format == _FORMAT else None
