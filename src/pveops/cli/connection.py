@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from pveops.cli.wiring import Connection
 from pveops.config.profiles import Profile, binding_of, choose_profile, read_beside
-from pveops.errors import ConfigError, StoreError, UsageError
+from pveops.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pveops.api.auth import Auth
     from pveops.api.endpoint import Endpoint, Trust
     from pveops.api.port import Transport
@@ -127,33 +125,31 @@ def _over(
         return transports[0][1]
     from pveops.api.decorators import Failover
 
-    key = f"endpoint/{name}"
+    file = wiring.paths.config_cache_file.with_name(f"endpoint-{name}")
     return Failover(
         transports,
         call.clock,
-        last_good=_recall(wiring, key),
-        remember=_remember(call, wiring, key),
+        last_good=_recall(file) or transports[0][0],
+        remember=lambda authority: _remember(file, authority),
     )
 
 
-def _recall(wiring: Wiring, key: str) -> str:
-    """The endpoint that answered last. A convenience: without the store it is not known."""
-    if not wiring.paths.store_file.exists():
-        return ""
+def _recall(file: Path) -> str:
+    """The endpoint that answered last. One small file, so that a read need not open the store."""
     try:
-        return str(wiring.store.recall(key) or "")
-    except StoreError:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
         return ""
 
 
-def _remember(call: Call, wiring: Wiring, key: str) -> Callable[[str], None]:
-    def remember(authority: str) -> None:
-        try:
-            wiring.store.remember(key, authority, call.clock.now())
-        except StoreError:
-            return
+def _remember(file: Path, authority: str) -> None:
+    """A convenience: where it cannot be kept, the order of the configuration holds."""
+    from pveops.config.paths import write_private_file
 
-    return remember
+    try:
+        write_private_file(file, f"{authority}\n".encode())
+    except ConfigError:
+        return
 
 
 def _traced(call: Call, transport: Transport) -> Transport:

@@ -90,12 +90,8 @@ def command(
 
 
 def _with(config: Config, name: str, profile: Profile) -> Config:
-    import msgspec
-
-    return msgspec.structs.replace(
-        config,
-        default=config.default or name,
-        profiles={**config.profiles, name: profile},
+    return config._replace(
+        default=config.default or name, profiles={**config.profiles, name: profile}
     )
 
 

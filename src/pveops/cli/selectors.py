@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pveops.domain.selection import Selector
+if TYPE_CHECKING:
+    from pveops.domain.selection import Selector
 
 _KINDS = {"vm": "qemu", "qemu": "qemu", "ct": "lxc", "lxc": "lxc"}
 _OPTIONS = (
@@ -29,6 +30,8 @@ def selector_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def selector_of(options: dict[str, Any]) -> Selector:
     """The selector that the options spell."""
+    from pveops.domain.selection import Selector
+
     return Selector(
         tags=tuple(options["tag"]),
         pools=tuple(options["pool"]),

@@ -1,7 +1,6 @@
 """From a call to the cluster and to what is kept on this machine, each part made when it is used.
 
-A command that only reads never opens the policy or the audit log, and the store only to learn
-which of several endpoints answered last.
+A command that only reads opens neither the store nor the policy nor the audit log.
 """
 
 from __future__ import annotations

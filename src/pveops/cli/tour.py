@@ -1,0 +1,150 @@
+"""The tour: the main job on a simulated cluster, each step a real command with its real answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+from urllib.request import ProxyHandler, build_opener
+
+from pveops.errors import InternalError
+
+_WAIT_S = 20
+_GUEST = "web01"
+
+
+class _Step(NamedTuple):
+    """A heading, a command, and the exit code that it has to have."""
+
+    title: str
+    words: tuple[str, ...]
+    code: int = 0
+
+
+def walk(out: TextIO, version: str) -> int:
+    """Walk the tour and print it; 0 when every step ended as it should."""
+    with tempfile.TemporaryDirectory(prefix="pveops-tour-") as name:
+        folder = Path(name)
+        environ = _surroundings(folder)
+        out.write(
+            f"A simulated cluster of three nodes (PVE {version}) is started on this machine.\n"
+        )
+        out.flush()
+        with _serving(folder, version, environ) as ready:
+            return _Tour(out, folder, environ, ready).walk()
+
+
+def _surroundings(folder: Path) -> dict[str, str]:
+    """The commands run as an agent would run them: no terminal, a home of their own."""
+    kept = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL", "TZ") if key in os.environ}
+    places = {"HOME": str(folder), "PVE_HOME": str(folder / "pve"), "NO_COLOR": "1"}
+    return {**kept, **places, "XDG_CONFIG_HOME": str(folder / "config")}
+
+
+@contextlib.contextmanager
+def _serving(folder: Path, version: str, environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    ready = folder / "ready.json"
+    words = [sys.executable, "-m", "pveops.sim", "--seed", "homelab", "--pve-version", version]
+    process = subprocess.Popen([*words, "--ready-file", str(ready)], env=dict(environ))
+    try:
+        while not ready.exists():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+                raise InternalError("the simulated cluster did not start")
+        yield json.loads(ready.read_text())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(_WAIT_S)
+
+
+class _Tour:
+    def __init__(
+        self, out: TextIO, folder: Path, environ: Mapping[str, str], ready: Mapping[str, Any]
+    ) -> None:
+        self._out = out
+        self._environ = environ
+        self._ready = ready
+        self._inbox = folder / "inbox.txt"
+        self._ready_file = folder / "ready.json"
+        self._failed = 0
+
+    def walk(self) -> int:
+        """Every step in order."""
+        deliver = ("sh", "-c", f"cat >> {shlex.quote(str(self._inbox))}")
+        senders = [word for part in deliver for word in ("--sender", part)]
+        self._run_quietly(("pve", "demo", "use", str(self._ready_file), *senders))
+        self._step(_Step("What is wrong with the cluster?", ("pve", "status")))
+        self._step(_Step("Which machine is it about?", ("pve", "find", _GUEST)))
+        reason = "hangs since the update"
+        stop = ("pve", "guest", "stop", _GUEST, "--reason", reason)
+        self._step(_Step("An agent asks for a hard stop. It gets a plan, and exit 3.", stop, 3))
+        plan, code = self._read_message()
+        guess = ("pve-apply", plan, "--code", "AAAA-2222")
+        self._step(_Step("Without the code it goes no further.", guess, 4))
+        apply = ("pve-apply", plan, "--code", code)
+        self._step(_Step("The person agrees; the agent passes the code on.", apply))
+        self._step(_Step("The same plan a second time is refused.", apply, 9))
+        self._step(_Step("The record is whole.", ("pve", "audit", "verify")))
+        self._step(_Step("What it says.", ("pve", "audit", "show", "--limit", "4")))
+        self._show_tasks()
+        verdict = "every step ended as it should" if not self._failed else f"{self._failed} failed"
+        self._say(f"\nThe simulated cluster is stopped; {verdict}.\n")
+        return 1 if self._failed else 0
+
+    def _say(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+    def _step(self, step: _Step) -> None:
+        self._say(f"\n-- {step.title}\n$ {shlex.join(step.words)}\n")
+        done = self._run(step.words)
+        self._say(done.stdout + done.stderr)
+        self._say(f"(exit {done.returncode})\n")
+        if done.returncode != step.code:
+            self._failed += 1
+            self._say(f"!! exit {step.code} was expected\n")
+
+    def _run(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).with_name(words[0])
+        return subprocess.run(
+            [str(program), *words[1:]],
+            env=dict(self._environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def _run_quietly(self, words: Sequence[str]) -> None:
+        done = self._run(words)
+        if done.returncode:
+            raise InternalError(f"the tour cannot begin: {done.stdout}{done.stderr}")
+
+    def _read_message(self) -> tuple[str, str]:
+        """The message that the person gets: shown, and the plan and code in it."""
+        text = self._inbox.read_text() if self._inbox.exists() else ""
+        self._say("\n-- Meanwhile, on the person's phone:\n")
+        self._say("".join(f"   {line}\n" for line in text.strip().splitlines()))
+        plan = next((word.rstrip(",") for word in text.split() if word.startswith("pl_")), "")
+        code = text.rpartition("code: ")[2].split(" ")[0].strip()
+        return plan, code
+
+    def _show_tasks(self) -> None:
+        """What the cluster itself has on record."""
+        self._say("\n-- The simulated cluster's own task log shows one stop.\n")
+        opener = build_opener(ProxyHandler({}))
+        with opener.open(f"{self._ready['control']}/tasks", timeout=_WAIT_S) as answer:
+            tasks = json.loads(answer.read())
+        stops = [task for task in tasks if ":qmstop:" in task["upid"]]
+        for task in stops:
+            self._say(f"{task['upid']}  {task['exitstatus']}\n")
+        if len(stops) != 1:
+            self._failed += 1
