@@ -9,6 +9,7 @@ store, whoever listens.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
@@ -125,6 +126,8 @@ class _Worker:
     def _take(self, message: dict[str, Any]) -> None:
         if "run" in message:
             self._call.claimed_run = message["run"]
+        elif "said" in message:
+            self._call.stderr.write(message["said"])
         else:
             self._final = Written(message["text"], message["code"])
 
@@ -176,12 +179,24 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class _Voice(io.TextIOBase):
+    """The worker's stderr: the parent says it, for as long as it listens."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def write(self, text: str, /) -> int:
+        _report(self._pipe, {"said": text})
+        return len(text)
+
+
 def _work_and_leave(call: Call, work: Work, pipe: int) -> NoReturn:
     """The child's whole life. It never returns into the parent's stack."""
     code = 1
     try:
         os.setsid()
         _let_go_of_the_caller(pipe)
+        call.stderr = _Voice(pipe)  # type: ignore[assignment]
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
         def stop_if_unclaimed(_number: int, _frame: object) -> None:

@@ -128,7 +128,7 @@ def run_progress(call: Call) -> Iterator[OnProgress]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[percent]}"),
         TimeElapsedColumn(),
         EtaColumn(),
         console=Console(file=call.stderr),
@@ -140,11 +140,14 @@ def run_progress(call: Call) -> Iterator[OnProgress]:
         if not bars:
             progress.start()
         if index not in bars:
-            bars[index] = progress.add_task("", total=None)
-        words = Text(redact(text))
-        words.truncate(_MAX_NOTE, overflow="ellipsis")
-        total = None if share is None else 1.0
-        progress.update(bars[index], description=words.markup, completed=share or 0, total=total)
+            bars[index] = progress.add_task("", total=None, percent="")
+        bar = bars[index]
+        if text:
+            words = Text(redact(text))
+            words.truncate(_MAX_NOTE, overflow="ellipsis")
+            progress.update(bar, description=words.markup)
+        if share is not None:
+            progress.update(bar, completed=share, total=1.0, percent=f"{share:4.0%}")
 
     try:
         yield on_progress

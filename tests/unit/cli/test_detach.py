@@ -30,6 +30,7 @@ def work(claimed):
     if os.environ.get("STALL_BEFORE"):
         open(gate).read()
     claimed("run_1")
+    call.stderr.write("GET /version: 200\\n")
     if os.environ.get("DIE"):
         os._exit(9)
     if gate:
@@ -98,7 +99,7 @@ def wait_for(path: Path, attempts: int = 400) -> str:
 def test_work_that_is_quick_is_answered_whole(caller):
     out, err = caller.start(wait_s=30).communicate(timeout=20)
     assert out == "done: web01\n"
-    assert err == ""
+    assert err == "GET /version: 200\n"
     assert caller.process.returncode == 0
 
 
