@@ -204,7 +204,7 @@ def _access(call: Call) -> Iterator[Check]:
             "bad",
             "access.none",
             "the token has no privileges at all: PVE gives it empty lists, not errors",
-            "give the token itself an ACL entry: with privilege separation its user's do not count",
+            "give the token itself an ACL entry: under privilege separation the user's do not do",
         )
         return
     yield from _excess(auth_id, permissions)
