@@ -116,7 +116,9 @@ def _logged_in(call: Call, userid: str) -> dict[str, Any]:
 
 def _capabilities(call: Call, identity: Identity) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {top: {} for top in _CAP}
-    for path, privileges in effective_permissions(call, identity).items():
+    listed = effective_permissions(call, identity)
+    listed.setdefault("/mapping", dict.fromkeys(held(call.cluster, identity, "/mapping"), 1))
+    for path, privileges in listed.items():
         first = path.strip("/").partition("/")[0]
         tops = ("vms", "storage") if first == "pool" else (first or "dc",)
         for top in tops:
