@@ -40,7 +40,13 @@ def read_document(path: Path, what: str) -> bytes | None:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            # Taken for absent, it would be replaced by the defaults, which may allow more.
+            raise ConfigError(
+                f"{what} {path} is a link to a file that does not exist",
+                hint=f"look where it leads: `readlink {path}`",
+            ) from error
         return None
     except OSError as error:
         raise ConfigError(
@@ -93,6 +99,13 @@ def parse_document(content: bytes, kind: type[T], label: str) -> T:
         raise _explain(error, _Document(data, root, kind), label) from error
     except RecursionError as error:
         raise ConfigError(f"{label} refers to itself", hint="write it without anchors") from error
+
+
+def find_line(content: bytes, *steps: str | int) -> int | None:
+    """The line of a member of a document that was parsed before."""
+    import yaml
+
+    return _line_of(yaml.compose(content, Loader=yaml.SafeLoader), list(steps))
 
 
 def suggest(name: str, known: Iterator[str] | tuple[str, ...]) -> str:

@@ -6,27 +6,39 @@ an agent plans and a person consents; what may be lost for good always takes a p
 
 from __future__ import annotations
 
-import hashlib
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from pveops.config.documents import load_document
+from pveops.config.documents import find_line, parse_document, read_document, suggest
 from pveops.errors import ConfigError
+from pveops.ids import MAX_VMID, MIN_VMID
 
 Action = Literal["at_once", "consent", "deny"]
+StrictAction = Literal["consent", "deny"]
+Level = Literal["G1", "G2"]
+"""How strong a consent is: G1 is given at the terminal, G2 with a code from another channel."""
 
 _TIERS = ("tier1", "tier2", "tier3")
+_DAY_S = 86_400
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Vmid = Annotated[int, msgspec.Meta(ge=MIN_VMID, le=MAX_VMID)]
+PlanSeconds = Annotated[int, msgspec.Meta(ge=60, le=_DAY_S)]
 
 
-class TierActions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class TierActions(_Part, frozen=True):
     """What one kind of caller may do, by tier. Reading is always allowed."""
 
     tier1: Action = "at_once"
     tier2: Action = "consent"
-    tier3: Action = "consent"
+    tier3: StrictAction = "consent"
 
     def action(self, tier: int) -> Action:
         """The action for a tier from 1 to 3."""
@@ -34,7 +46,7 @@ class TierActions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return action
 
 
-class Actors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Actors(_Part, frozen=True):
     """By who asks. `unattended` is held one tier higher, so its tier 2 is everybody's tier 1."""
 
     person: TierActions = TierActions()
@@ -42,74 +54,87 @@ class Actors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unattended: TierActions = TierActions(tier3="deny")
 
 
-class Protected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Protected(_Part, frozen=True):
     """Guests that are held one tier higher."""
 
-    tags: tuple[str, ...] = ("prod", "production")
-    pools: tuple[str, ...] = ()
-    vmids: tuple[int, ...] = ()
-    names: tuple[str, ...] = ()
-    """Patterns with `*` and `?`."""
+    tags: tuple[Text, ...] = ("prod", "production")
+    """Upper and lower case are one, as PVE has it unless told otherwise."""
+    pools: tuple[Text, ...] = ()
+    """With the pools nested in them."""
+    vmids: tuple[Vmid, ...] = ()
+    names: tuple[Text, ...] = ()
+    """Patterns with `*` and `?`; upper and lower case are one."""
 
     def why(self, vmid: str, name: str, tags: tuple[str, ...], pool: str) -> str:
         """Which rule protects the guest; empty: none."""
         for tag in tags:
-            if tag in self.tags:
+            if tag.lower() in {each.lower() for each in self.tags}:
                 return f"the tag {tag!r} is protected"
-        if pool and pool in self.pools:
-            return f"the pool {pool!r} is protected"
+        for each in self.pools:
+            if pool == each or pool.startswith(f"{each}/"):
+                return f"the pool {pool!r} is protected"
         if vmid in {str(number) for number in self.vmids}:
             return f"the vmid {vmid} is protected"
         for pattern in self.names:
-            if fnmatchcase(name, pattern):
+            if fnmatchcase(name.lower(), pattern.lower()):
                 return f"the name pattern {pattern!r} is protected"
         return ""
 
 
-class ConsentRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How consent is given."""
+class MinLevels(_Part, frozen=True):
+    """The weakest way of consenting that is enough, by tier."""
 
-    ttl_s: int = 600
-    """How long a code is valid."""
-    tries: int = 3
-    terminal: bool = True
-    """Whether a person at a terminal may agree in place (level G1)."""
-    terminal_tier3: bool = True
-    """Whether that holds for what cannot be undone, too."""
+    tier2: Level = "G1"
+    tier3: Level = "G1"
 
     def __post_init__(self) -> None:
-        if not 30 <= self.ttl_s <= 86_400:
-            raise ValueError("ttl_s is a number of seconds from 30 to 86400")
-        if not 1 <= self.tries <= 10:
-            raise ValueError("tries is a number from 1 to 10")
+        if self.tier3 < self.tier2:
+            raise ValueError("tier3 takes no weaker consent than tier2")
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ConsentRules(_Part, frozen=True):
+    """How consent is given."""
+
+    ttl_s: Annotated[int, msgspec.Meta(ge=30, le=_DAY_S)] = 600
+    """How long a code is valid."""
+    tries: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
+    allow_terminal: bool = True
+    """Whether a person at a terminal may agree in place (level G1)."""
+    min_level: MinLevels = MinLevels()
+
+    @property
+    def terminal(self) -> bool:
+        """Whether G1 is enough for what is disruptive."""
+        return self.allow_terminal and self.min_level.tier2 == "G1"
+
+    @property
+    def terminal_tier3(self) -> bool:
+        """Whether G1 is enough for what cannot be undone."""
+        return self.allow_terminal and self.min_level.tier3 == "G1"
+
+
+class Policy(_Part, frozen=True):
     """The whole policy."""
 
     actors: Actors = Actors()
-    operations: dict[str, Action] = {}
-    """By operation id, for every caller; can only make things stricter than the tier does."""
+    operations: dict[str, StrictAction] = {}
+    """By operation id, for every caller; can only be stricter than the tier is."""
     protected: Protected = Protected()
-    max_targets: int = 5
+    max_targets: Annotated[int, msgspec.Meta(ge=1)] = 5
     """More targets than this are held one tier higher."""
-    max_changes_per_hour: int = 60
+    backup_max_age_s: Annotated[int, msgspec.Meta(ge=3600)] = 2 * _DAY_S
+    """Where data can be lost, a guest whose newest backup is older is held one tier higher."""
+    max_changes_per_hour: Annotated[int, msgspec.Meta(ge=0)] = 60
     """For callers that are no person; at-once changes only."""
-    plan_ttl_s: int = 3600
-    plan_ttl_tier3_s: int = 900
+    plan_ttl_s: PlanSeconds = 3600
+    plan_ttl_tier3_s: PlanSeconds = 900
     consent: ConsentRules = ConsentRules()
-
-    def __post_init__(self) -> None:
-        if self.max_targets < 1:
-            raise ValueError("max_targets is at least 1")
-        if self.max_changes_per_hour < 0:
-            raise ValueError("max_changes_per_hour is at least 0")
-        if not (60 <= self.plan_ttl_s <= 86_400 and 60 <= self.plan_ttl_tier3_s <= 86_400):
-            raise ValueError("plan_ttl_s and plan_ttl_tier3_s are seconds from 60 to 86400")
 
     @property
     def digest(self) -> str:
         """A short hash, for records."""
+        import hashlib
+
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:12]
 
 
@@ -118,13 +143,21 @@ def load_policy(path: Path, known_operations: frozenset[str]) -> Policy:
 
     A policy that cannot be read never falls back to the default one.
     """
-    policy = load_document(path, Policy, "the policy")
-    if policy is None:
+    content = read_document(path, "the policy")
+    if content is None:
         return Policy()
-    unknown = sorted(set(policy.operations) - known_operations)
-    if unknown:
+    label = f"the policy {path}"
+    if not content.strip():
         raise ConfigError(
-            f"the policy {path} names operations that do not exist: {', '.join(unknown)}",
-            hint="see docs/reference/commands.md for the ids",
+            f"{label} is empty", hint="bring it back, or delete it to use the default policy"
         )
+    policy = parse_document(content, Policy, label)
+    for name in policy.operations:
+        if name not in known_operations:
+            line = find_line(content, "operations", name)
+            raise ConfigError(
+                f"{label}, line {line}: there is no operation {name!r}"
+                f"{suggest(name, tuple(sorted(known_operations)))}",
+                hint="`pve --help` and its groups name them: `pve guest stop` is guest.stop",
+            )
     return policy
