@@ -128,8 +128,8 @@ def endpoints() -> str:
     known = ", ".join(versions())
     return (
         f"# Paths of the API worth knowing\n\n{_GENERATED}\nRead any path with "
-        "`pve api get PATH`, list what is below it with `pve api ls PATH`, and see its parameters with `pve api usage "
-        f"PATH`. Facts are known for PVE {known}.\n\n| path | parameters |\n|---|---|\n"
+        "`pve api get PATH`, list what is below it with `pve api ls PATH`, and see its "
+        f"parameters with `pve api usage PATH`. Facts are known for PVE {known}.\n\n| path | parameters |\n|---|---|\n"
         + "\n".join(rows)
         + "\n"
     )

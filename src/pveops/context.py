@@ -34,6 +34,9 @@ class Actor(NamedTuple):
     os_user: str
     asserted: Mapping[str, str]
     """What the caller says of itself; recorded, never believed."""
+    has_read_free_text: bool = False
+    """It was shown text that others wrote a short while ago, and may have been talked into
+    something; best effort, since the same account can hide it."""
 
     @property
     def label(self) -> str:

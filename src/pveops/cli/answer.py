@@ -82,6 +82,8 @@ class Answer(NamedTuple):
     next: tuple[str, ...] = ()
     """Whole commands, or a fact."""
     meta: Mapping[str, Any] = {}
+    has_free_text: bool = False
+    """It shows text that others wrote, as such."""
 
     @property
     def ok(self) -> bool:

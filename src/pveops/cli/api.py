@@ -46,7 +46,7 @@ def get(call: Call, path: str, params: tuple[str, ...]) -> Answer:
         data = call.wiring.reader.get_answer(place, given).data
     except NotImplementedByServerError as error:
         raise _no_such_path(call.wiring.api_facts(), place) from error
-    answer = answer_of_data(place, data)
+    answer = answer_of_data(place, data)._replace(has_free_text=_has_free_text(data))
     notes = Lines(tuple(f"note: {remark}" for remark in remarks))
     return answer._replace(blocks=(notes, *answer.blocks)) if remarks else answer
 
@@ -76,6 +76,11 @@ def _rows(path: str, rows: list[dict[str, Any]]) -> Answer:
     note = f"; not shown: {', '.join(left)} (--fields, --json)" if left else ""
     listing = Listing(rows, clean_data, fields, columns)
     return Answer(f"{path}: {len(rows)} rows{note}", blocks=(listing,))
+
+
+def _has_free_text(data: Any) -> bool:
+    rows = data if isinstance(data, list) else [data]
+    return any(isinstance(row, dict) and any(map(row.get, _FREE_TEXTS)) for row in rows)
 
 
 def _is_long(value: Any) -> bool:

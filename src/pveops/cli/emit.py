@@ -42,6 +42,10 @@ def write(call: Call, answer: Answer) -> Written:
 def prepare(call: Call, answer: Answer) -> Answer:
     """The answer with the fields and rows that were asked for, and with the call's figures."""
     options = call.options
+    if answer.has_free_text and not call.is_person:
+        from pveops.cli.taint import note_free_text
+
+        note_free_text(call)
     if options.fields:
         answer = choose_fields(answer, options.fields)
     answer = limit_listing(answer, options.limit)

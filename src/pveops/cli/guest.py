@@ -167,7 +167,11 @@ def _show(
         blocks.append(_notes(guest, text))
     more = (f"pve guest show {guest.vmid} --notes",) if text and not notes else ()
     return Answer(
-        f"{guest.ref.label} is {state.power}{up}", data=data, blocks=tuple(blocks), next=more
+        f"{guest.ref.label} is {state.power}{up}",
+        data=data,
+        blocks=tuple(blocks),
+        next=more,
+        has_free_text=notes and bool(text),
     )
 
 

@@ -119,6 +119,7 @@ def show_log(call: Call, upid: str, lines: int) -> Answer:
         f"log of {upid}: the last {len(page.lines)} of {total} lines",
         data=data,
         blocks=(Lines(tuple(framed.split("\n"))),),
+        has_free_text=bool(page.lines),
     )
 
 

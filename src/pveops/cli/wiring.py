@@ -144,7 +144,10 @@ class Wiring:
 
     def _actor(self) -> Actor:
         """Who asks. A profile can take the person away from a caller, and never gives it."""
+        from pveops.cli.taint import has_read_free_text
+
         actor, default = self._call.actor, self.connection.actor
+        actor = actor._replace(has_read_free_text=has_read_free_text(self._call))
         if default == "auto" or actor.kind == "unattended":
             return actor
         return actor._replace(kind=default)

@@ -76,6 +76,8 @@ def _reasons_to_raise(
         yield f"{len(targets)} targets are more than {policy.max_targets}"
     if actor.kind == "unattended":
         yield "nobody attends the caller"
+    if actor.has_read_free_text and actor.kind != "person":
+        yield "the caller has just read text that others wrote"
     if params.get("purge"):
         yield "purge was asked for"
 

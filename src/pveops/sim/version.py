@@ -17,7 +17,7 @@ class Version:
     """`version` of GET /version."""
     repoid: str
     has_plain_auth_texts: bool
-    """Before pve-manager 9.1.5 a 401 told its cause in the reason phrase."""
+    """Before pve-manager 9.1.5 (and its backport to 8.4) a 401 told its cause."""
     has_ha_rules: bool
     """HA rules took the place of HA groups in 9.0."""
     has_guest_agent_privileges: bool
@@ -40,7 +40,7 @@ def _key(schema: str) -> tuple[int, ...]:
 VERSIONS: dict[str, Version] = {
     row.schema: row
     for row in (
-        Version("8.4", "8.4", "8.4.21", "alt", True, False, False),
+        Version("8.4", "8.4", "8.4.21", "alt", False, False, False),
         Version("9.0", "9.0", "9.0.11", "3bf5476b8a4699e2", True, True, True),
         Version("9.1", "9.1", "9.1.8", "a8e257e1ad64dd92", False, True, True),
         Version("9.2", "9.2", "9.2.11", "alt", False, True, True),
