@@ -1,0 +1,45 @@
+"""Who has just read what others wrote.
+
+Notes and logs may hold instructions. A caller that was shown some is held one tier higher for a
+while. It is a speed bump for callers that mean well: the same account can remove the mark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pveops.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pveops.cli.call import Call
+
+LASTS_S = 900
+
+
+def note_free_text(call: Call) -> None:
+    """Remember that the caller is being shown such text."""
+    from pveops.config.paths import write_private_file
+
+    try:
+        write_private_file(_file(call), f"{call.clock.now():.0f}\n".encode())
+    except ConfigError:
+        return
+
+
+def has_read_free_text(call: Call) -> bool:
+    """Whether the caller was shown such text within the last 15 minutes."""
+    try:
+        noted = float(_file(call).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return False
+    return call.clock.now() - noted < LASTS_S
+
+
+def _file(call: Call) -> Path:
+    """One a conversation where the caller names it, else one an account."""
+    who = call.actor.asserted.get("OPENCLAW_SESSION_KEY") or f"uid {os.getuid()}"
+    name = hashlib.sha256(who.encode()).hexdigest()[:16]
+    return call.wiring.paths.config_cache_file.with_name(f"read-{name}")
