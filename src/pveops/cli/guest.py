@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -94,11 +94,18 @@ def show_guest(call: Call, guest: str, notes: bool, with_config: bool) -> Answer
     found = resolve_guest(inventory, guest)
     if found.node in inventory.nodes_not_online:
         return _unknown(found)
-    state = read_guest_state(reader, found.ref)
+    from pveops.redact import redact_params
+
     config = read_guest_config(reader, found.ref)
-    pending = read_pending_changes(reader, found.ref)
-    snapshots = read_snapshots(reader, found.ref)
-    return _show(found, state, config, pending, snapshots, notes=notes, with_config=with_config)
+    seen = _Seen(
+        guest=found,
+        state=read_guest_state(reader, found.ref),
+        config=config,
+        pending=read_pending_changes(reader, found.ref),
+        snapshots=read_snapshots(reader, found.ref),
+        values=redact_params({k: v for k, v in config.values.items() if k != "description"}),
+    )
+    return _show(seen, notes=notes, with_config=with_config)
 
 
 def _unknown(guest: Guest) -> Answer:
@@ -112,67 +119,73 @@ def _unknown(guest: Guest) -> Answer:
     )
 
 
-def _show(
-    guest: Guest,
-    state: GuestState,
-    config: GuestConfig,
-    pending: tuple[PendingChange, ...],
-    snapshots: tuple[Snapshot, ...],
-    *,
-    notes: bool,
-    with_config: bool,
-) -> Answer:
-    from pveops.cli.guest_items import guest_item
-    from pveops.domain.guest import disks_of
-    from pveops.redact import redact_params
-    from pveops.units import format_bytes, format_duration
+class _Seen(NamedTuple):
+    """A guest, as its node tells it."""
 
-    values = redact_params({k: v for k, v in config.values.items() if k != "description"})
-    disks = disks_of(guest.kind, values)
+    guest: Guest
+    state: GuestState
+    config: GuestConfig
+    pending: tuple[PendingChange, ...]
+    snapshots: tuple[Snapshot, ...]
+    values: dict[str, Any]
+    """The configuration without notes and secrets."""
+
+
+def _show(seen: _Seen, *, notes: bool, with_config: bool) -> Answer:
+    from pveops.cli.guest_items import guest_item
+    from pveops.units import format_duration
+
+    guest, state, values = seen.guest, seen.state, seen.values
+    text = seen.config.get("description")
+    data = {
+        "guest": guest_item(guest),
+        "state": state._asdict() | {"ref": state.ref._asdict(), "power": state.power},
+        "config": values,
+        "pending": [change._asdict() for change in seen.pending],
+        "snapshots": [snapshot._asdict() for snapshot in seen.snapshots],
+    }
+    if notes:
+        data["untrusted"] = {"notes": text}
+    blocks: list[Facts | Lines | Listing] = [_facts(seen)]
+    if with_config:
+        rows = tuple((key, str(values[key])) for key in sorted(values))
+        blocks.append(Facts(rows, "configuration:"))
+    if notes:
+        blocks.append(_notes(guest, text))
     up = f" for {format_duration(state.uptime_s)}" if state.is_running else ""
+    return Answer(
+        f"{guest.ref.label} is {state.power}{up}",
+        data=data,
+        blocks=tuple(blocks),
+        next=(f"pve guest show {guest.vmid} --notes",) if text and not notes else (),
+        has_free_text=notes and bool(text),
+    )
+
+
+def _facts(seen: _Seen) -> Facts:
+    from pveops.domain.guest import disks_of
+    from pveops.units import format_bytes
+
+    guest, state, config, values = seen.guest, seen.state, seen.config, seen.values
+    agent = "configured" if state.has_agent else "not configured"
     pairs = (
         ("lock", state.lock),
         ("template", "yes" if state.is_template else ""),
         ("ha", state.hastate if state.is_ha_managed else ""),
         ("cpu", f"{guest.cpu:.0%} of {guest.maxcpu:g}"),
         ("memory", f"{format_bytes(guest.mem_bytes)} of {format_bytes(guest.maxmem_bytes)}"),
-        *((slot, volume) for slot, volume in sorted(disks.items())),
+        *((slot, volume) for slot, volume in sorted(disks_of(guest.kind, values).items())),
         *((key, str(values[key])) for key in sorted(values) if key.startswith("net")),
         ("onboot", "yes" if config.starts_on_boot else "no"),
         ("protection", "yes" if config.is_protected else ""),
-        ("agent", "configured" if state.has_agent else "not configured")
-        if guest.kind == "qemu"
-        else ("", ""),
+        ("agent", agent if guest.kind == "qemu" else ""),
         ("tags", ",".join(guest.tags)),
         ("pool", guest.pool),
-        ("pending", _pending(pending)),
-        ("snapshots", ", ".join(snapshot.name for snapshot in snapshots)),
+        ("pending", _pending(seen.pending)),
+        ("snapshots", ", ".join(snapshot.name for snapshot in seen.snapshots)),
         ("digest", config.digest[:12]),
     )
-    text = config.get("description")
-    data = {
-        "guest": guest_item(guest),
-        "state": state._asdict() | {"ref": state.ref._asdict(), "power": state.power},
-        "config": values,
-        "pending": [change._asdict() for change in pending],
-        "snapshots": [snapshot._asdict() for snapshot in snapshots],
-    }
-    if notes:
-        data["untrusted"] = {"notes": text}
-    blocks: list[Facts | Lines | Listing] = [Facts(pairs)]
-    if with_config:
-        rows = tuple((key, str(values[key])) for key in sorted(values))
-        blocks.append(Facts(rows, "configuration:"))
-    if notes:
-        blocks.append(_notes(guest, text))
-    more = (f"pve guest show {guest.vmid} --notes",) if text and not notes else ()
-    return Answer(
-        f"{guest.ref.label} is {state.power}{up}",
-        data=data,
-        blocks=tuple(blocks),
-        next=more,
-        has_free_text=notes and bool(text),
-    )
+    return Facts(pairs)
 
 
 def _pending(pending: tuple[PendingChange, ...]) -> str:

@@ -68,7 +68,7 @@ def settle(
             return Settlement("unknown", why=f"{len(found)} tasks of ours fit: {', '.join(found)}")
     if found is None:
         return Settlement("unknown", why=why)
-    return _by_state(client, item, goal)
+    return _by_state(client, item, call, goal)
 
 
 def _find_tasks(
@@ -96,7 +96,12 @@ def _find_tasks(
     ]
 
 
-def _by_state(client: Client, item: Item, goal: str) -> Settlement:
+def _by_state(client: Client, item: Item, call: Call, goal: str) -> Settlement:
+    """No task of ours was found; what does the target's state say?
+
+    The node's task list shows a token its own tasks always, and PVE registers a worker before it
+    answers. So without a task, a state that is as it was means that nothing was executed.
+    """
     if not goal:
         return Settlement("unknown", why="the call leaves no trace that could be read back")
     sight = look(client, item.target, goal, item.before)
@@ -104,7 +109,7 @@ def _by_state(client: Client, item: Item, goal: str) -> Settlement:
         return Settlement("unknown", why=sight.why)
     if sight.is_reached and not _was_reached(item, goal):
         return Settlement("reached", sight=sight)
-    if sight.is_reached:
+    if sight.is_reached and not call.task_types:
         return Settlement("unknown", sight=sight, why="the state was as wanted before, too")
     return Settlement("not-executed", sight=sight)
 
