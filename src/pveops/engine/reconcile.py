@@ -97,7 +97,7 @@ def _find_tasks(
 
 
 def _by_state(client: Client, item: Item, call: Call, goal: str) -> Settlement:
-    """No task of ours was found; what does the target's state say?
+    """No task of ours was found: tell by the state of the target.
 
     The node's task list shows a token its own tasks always, and PVE registers a worker before it
     answers. So without a task, a state that is as it was means that nothing was executed.
