@@ -119,4 +119,4 @@ _WORDS = {"power.running": "running", "power.stopped": "stopped", "power.paused"
 
 def _was_reached(item: Item, goal: str) -> bool:
     """Whether the state before already looked like the goal (a reset: running before, too)."""
-    return _WORDS.get(goal) == item.before.get("power")
+    return goal in _WORDS and _WORDS[goal] == item.before.get("power")

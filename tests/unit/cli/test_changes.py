@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pveops.errors import OutcomeUnknownError
+
 CODE = re.compile(r"code: (\S+)")
 
 
@@ -308,3 +310,23 @@ def test_a_caller_that_has_just_read_free_text_is_held_one_tier_higher(cli, clus
     assert "the caller has just read text that others wrote" in outcome.out
     cli.clock.sleep(901)
     assert cli.run("pve guest start db01").code == 0
+
+
+def test_a_cancel_whose_answer_is_lost_is_settled_by_looking(cli, cluster, inbox):
+    """Sent, no reply: the task's own state tells; nothing is sent again (design §4)."""
+    upid = "UPID:pve1:00001000:00002000:68E77800:vzdump:101:root@pam:"
+    cluster.running.add(upid)
+    plan = plan_of(cli.run(f"pve task cancel {upid}"))
+    answer = cluster.send
+
+    def lose_the_answer(request):
+        response = answer(request)
+        if request.method == "DELETE":
+            raise OutcomeUnknownError("no answer")
+        return response
+
+    cluster.send = lose_the_answer
+    outcome = cli.run(f"pve-apply {plan} --code {CODE.search(inbox.read_text())[1]}")
+    assert outcome.code == 0, outcome.out
+    assert "the answer was lost" in outcome.lines[0]
+    assert len(cluster.writes) == 1
