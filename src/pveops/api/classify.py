@@ -35,14 +35,14 @@ from pveops.errors import (
     RootOnlyError,
     UnreachableError,
 )
-from pveops.sanitize import JsonValue, sanitize_value
+from pveops.sanitize import MARKER_STARTS, JsonValue, sanitize_value
 
 _PERMISSION = r"Permission check failed \((?P<path>/[^,]*), (?P<privileges>[\w.|, ]+)\)"
 _CONNECT_FAILED = 595
 _PROXY_LOST = frozenset({596, 597, 598, 599})
 _GATEWAY_LOST = frozenset({502, 503, 504})
 _EXCERPT_CHARS = 200
-_SUSPICIOUS = ("\\", "<", "\x7f", "[/", "[I", "[i", "[S", "[s")
+_SUSPICIOUS = ("\\", "\x7f", *MARKER_STARTS)
 """Escapes of JSON, and what markers of chat templates begin with."""
 
 
