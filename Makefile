@@ -46,7 +46,7 @@ check: $(PEERS)
 	$(BIN)/pytest -n 2
 
 bench: $(PEERS)
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench.py --write
 
 score: setup
 	$(BIN)/python benchmarks/score.py
