@@ -67,13 +67,14 @@ class ItemRun:
         self._plan = plan
         self._index = index
         self._item: Item = plan.items[index]
-        self._began = tools.clock.monotonic()
+        self._began = 0.0
         self._sent_at = 0.0
         self._upid = ""
         self._task: TaskOutcome | None = None
 
     def execute(self) -> ItemOutcome:
         """From the first step on; the guards are read right before."""
+        self._began = self._tools.clock.monotonic()
         try:
             check_guards(self._tools.reader, self._item)
         except PveopsError as error:
@@ -82,6 +83,7 @@ class ItemRun:
 
     def resume(self, entries: Sequence[Entry]) -> ItemOutcome:
         """From where the journal ends. What may have been sent is looked for, never sent again."""
+        self._began = self._tools.clock.monotonic()
         ended = next((entry for entry in entries if entry.kind == "outcome"), None)
         if ended and ended.data["status"] not in {"unknown", "pending"}:
             return msgspec.convert(ended.data, ItemOutcome)
