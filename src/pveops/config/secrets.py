@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pveops.config.paths import Paths, create_private_file, make_private_dir, write_private_file
-from pveops.config.private import is_tracked_by_git, read_private_file
+from pveops.config.private_files import is_tracked_by_git, read_private_file
 from pveops.config.profiles import Profile, describe_binding, fingerprint_binding
 from pveops.errors import SecretError
 from pveops.redact import register_secret

@@ -9,7 +9,7 @@ import pyrage
 import pytest
 
 from pveops.config.paths import Paths
-from pveops.config.private import is_tracked_by_git
+from pveops.config.private_files import is_tracked_by_git
 from pveops.config.profiles import EndpointConfig, Profile
 from pveops.config.secrets import PROTECTS, load_token, save_token, secret_status
 from pveops.errors import PveopsError, SecretError
@@ -260,7 +260,9 @@ def test_writing_an_address_differently_is_no_difference(paths: Paths) -> None:
     assert load_token(paths, "home", same, NOW).secret == secret
 
 
-def commit(folder: Path, *names: str, index_version: int = 2) -> None:
+def commit(folder: Path, *names: str, index_version: int = 2, apart: Path | None = None) -> None:
+    """Put the files into the index of a new repository, which may lie apart from them."""
+
     def git(*words: str) -> None:
         subprocess.run(
             ["git", "-C", str(folder), *words],
@@ -269,7 +271,7 @@ def commit(folder: Path, *names: str, index_version: int = 2) -> None:
             env={"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"},
         )
 
-    git("init")
+    git("init", *(["--separate-git-dir", str(apart)] if apart else []))
     git("config", "index.version", str(index_version))
     git("add", "--force", *names)
 
@@ -289,6 +291,22 @@ def test_a_token_in_a_git_index_is_refused(paths: Paths, version: int) -> None:
     assert "git repository's index" in error.message
     assert "rm --cached pve-token.txt" in error.hint
     assert not is_tracked_by_git(path.with_name("pve-token"))
+
+
+def test_a_repository_whose_folder_lies_apart_is_found_too(paths: Paths, tmp_path: Path) -> None:
+    path, _ = store(paths)
+    commit(paths.data_dir, "secrets", apart=tmp_path / "repository")
+    assert (paths.data_dir / ".git").is_file()
+    assert is_tracked_by_git(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"DIRC", b"DIRC\0\0\0\4\0\0\0\x09short", b"\xff" * 99])
+def test_a_damaged_index_is_no_reason_to_fail(paths: Paths, content: bytes) -> None:
+    path, secret = store(paths)
+    (paths.data_dir / ".git").mkdir()
+    (paths.data_dir / ".git" / "index").write_bytes(content)
+    assert not is_tracked_by_git(path)
+    assert load_token(paths, "home", PROFILE, NOW).secret == secret
 
 
 @pytest.mark.parametrize("version", [2, 4])
