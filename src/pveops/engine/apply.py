@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from pveops.engine.consent import check_code
-from pveops.engine.executor import ItemRun, Tools
+from pveops.engine.executor import ItemRun
 from pveops.engine.gate import Verdict, judge_plan
 from pveops.engine.outcome import ItemOutcome, Receipt, sum_up
 from pveops.engine.pool import run_bounded
@@ -257,14 +257,15 @@ def _carry_out(
     work: Callable[[ItemRun, int], ItemOutcome],
 ) -> Receipt:
     tools = session.tools()
+    started = session.clock.now()
     runs = [ItemRun(tools, run.id, plan, index) for index in range(len(plan.items))]
     nodes = [item.target.node for item in plan.items]
     outcomes = run_bounded(nodes, lambda index: work(runs[index], index))
-    return _end(session, tools, run, plan, outcomes)
+    return _end(session, run, plan, outcomes, started)
 
 
 def _end(
-    session: Session, tools: Tools, run: RunRow, plan: Plan, items: tuple[ItemOutcome, ...]
+    session: Session, run: RunRow, plan: Plan, items: tuple[ItemOutcome, ...], started: float
 ) -> Receipt:
     status, exit_code = sum_up(items)
     last = max(items, key=lambda item: item.audit_seq)
@@ -276,13 +277,13 @@ def _end(
         exit_code=exit_code,
         items=items,
         consent=run.consent,
-        started=float(run.created),
+        started=started,
         ended=session.clock.now(),
         audit_seq=last.audit_seq,
         audit_head=last.audit_head,
     )
     keeps = any(item.status in _KEEPS_LOCKS for item in items)
-    tools.store.end_run(
+    session.store.end_run(
         run.id, msgspec.json.encode(receipt), session.clock.now(), keep_locks=keeps
     )
     return receipt
