@@ -283,10 +283,11 @@ def test_a_token_in_a_git_index_is_refused(paths: Paths, version: int) -> None:
         (paths.data_dir / name).write_text("x")
     commit(paths.data_dir, ".", index_version=version)
     if version == 3:
-        subprocess.run(
-            ["git", "-C", str(paths.data_dir), "add", "--intent-to-add", "--force", "a"],
-            check=True,
-        )
+        # An entry that is only intended needs the longer flags, and so the third version.
+        (paths.data_dir / "new").write_text("x")
+        git = ["git", "-C", str(paths.data_dir), "add", "--intent-to-add", "--force", "new"]
+        subprocess.run(git, check=True)
+    assert (paths.data_dir / ".git" / "index").read_bytes()[7] == version
     error = refusal(paths)
     assert "git repository's index" in error.message
     assert "rm --cached pve-token.txt" in error.hint
