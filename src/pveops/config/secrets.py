@@ -144,7 +144,7 @@ def secret_status(paths: Paths, profile_name: str, profile: Profile, now: float)
 
 
 def _again(profile_name: str) -> str:
-    return f"store it anew: `pve secrets add --profile {profile_name}`"
+    return f"store it with `pve secrets add --profile {profile_name}`"
 
 
 def _date(seconds: int) -> str:

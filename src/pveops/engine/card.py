@@ -6,42 +6,49 @@ Rendered by us from the plan itself, never from what an agent says about it.
 from __future__ import annotations
 
 from pveops.operations.catalog import get_operation
-from pveops.operations.plan import Item, Plan
+from pveops.operations.plan import Plan
+from pveops.sanitize import sanitize_text
 from pveops.units import format_duration
 
 MAX_CHARS = 512
 _MAX_TARGETS = 4
+_MAX_WARNINGS = 2
+_MAX_REASON = 80
 
 
 def render_card(plan: Plan, plan_id: str, now: float) -> str:
     """At most 512 characters: what, to whom, what is lost, what undoes it, who asks, how long."""
-    lines = [_verb_line(plan)]
-    lines += [_item_line(item) for item in plan.items[:_MAX_TARGETS]]
-    if len(plan.items) > _MAX_TARGETS:
-        lines.append(f"... and {len(plan.items) - _MAX_TARGETS} more targets")
-    lines += [f"! {finding.message}" for finding in plan.findings if finding.severity == "warn"][
-        :2
-    ]
-    lines.append(_undo_line(plan))
-    why = f': "{plan.reason}"' if plan.reason else ""
+    lines = [*_target_lines(plan), *_warnings(plan), _undo_line(plan)]
+    why = f': "{sanitize_text(plan.reason, _MAX_REASON)}"' if plan.reason else ""
     left = format_duration(plan.expires - now)
     tail = f"asked by {plan.actor}{why}\n{plan_id}, tier {plan.tier}, valid {left}"
     head = "\n".join(lines)
     room = MAX_CHARS - len(tail) - 1
     if len(head) > room:
         head = head[: max(0, room - 1)] + "…"
-    return f"{head}\n{tail}"[:MAX_CHARS]
+    return f"{head}\n{tail}"
 
 
-def _verb_line(plan: Plan) -> str:
+def _target_lines(plan: Plan) -> list[str]:
+    """The state that makes it matter, then the verb, then whom."""
     operation = get_operation(plan.operation)
-    count = f" ({len(plan.items)} targets)" if len(plan.items) > 1 else ""
-    return f"{operation.command.upper()}{count}: {operation.summary}"
+    verb = operation.command.upper()
+    if len(plan.items) == 1:
+        item = plan.items[0]
+        losses = f"; lost: {', '.join(item.losses)}" if item.losses else ""
+        return [f"{item.headline}: {verb} {item.target.label}{losses}", f"({operation.summary})"]
+    lines = [f"{verb} of {len(plan.items)} targets ({operation.summary})"]
+    lines += [f"{item.headline}: {item.target.label}" for item in plan.items[:_MAX_TARGETS]]
+    if len(plan.items) > _MAX_TARGETS:
+        lines.append(f"... and {len(plan.items) - _MAX_TARGETS} more, see the plan")
+    losing = sum(1 for item in plan.items if item.losses)
+    return [*lines, f"{losing} of them lose data that is not on disk"] if losing else lines
 
 
-def _item_line(item: Item) -> str:
-    losses = f"; lost: {', '.join(item.losses)}" if item.losses else ""
-    return f"{item.headline}: {item.target.label}{losses}"
+def _warnings(plan: Plan) -> list[str]:
+    """What was found, each remark once."""
+    found = dict.fromkeys(f.message for f in plan.findings if f.severity == "warn")
+    return [f"! {message}" for message in list(found)[:_MAX_WARNINGS]]
 
 
 def _undo_line(plan: Plan) -> str:

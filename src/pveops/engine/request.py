@@ -34,7 +34,10 @@ from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.plan import PLAN_FORMAT, Plan, Scalar
 from pveops.operations.power import needs_pending
+from pveops.sanitize import sanitize_text
 from pveops.operations.task import TaskFacts
+
+_MAX_REASON = 300
 
 _ERRORS_BY_FINDING: dict[str, type[PveopsError]] = {
     "guest.locked": LockedError,
@@ -195,7 +198,7 @@ def _plan(session: Session, ask: Ask, decisions: Sequence[Decision], verdict: Ve
         tier=verdict.tier,
         tier_reasons=verdict.reasons,
         actor=session.actor.label,
-        reason=ask.reason,
+        reason=sanitize_text(ask.reason, _MAX_REASON),
         created=now,
         expires=now + verdict.ttl_s,
         nonce=secrets.token_hex(8),
