@@ -122,10 +122,8 @@ class Policy(_Part, frozen=True):
     protected: Protected = Protected()
     max_targets: Annotated[int, msgspec.Meta(ge=1)] = 5
     """More targets than this are held one tier higher."""
-    backup_max_age_s: Annotated[int, msgspec.Meta(ge=3600)] = 2 * _DAY_S
-    """Where data can be lost, a guest whose newest backup is older is held one tier higher."""
     max_changes_per_hour: Annotated[int, msgspec.Meta(ge=0)] = 60
-    """For callers that are no person; at-once changes only."""
+    """After so many changes at once, callers that are no person are held one tier higher."""
     plan_ttl_s: PlanSeconds = 3600
     plan_ttl_tier3_s: PlanSeconds = 900
     consent: ConsentRules = ConsentRules()

@@ -75,7 +75,6 @@ class _Profile(_Strict, frozen=True):
     consent: _Consent = _Consent()
     user: User | None = None
     identity_file: AbsolutePath | None = None
-    pool: Word | None = None
     timeouts: _Timeouts = _Timeouts()
     proxy: bool = False
     actor: ActorDefault = "auto"
@@ -152,7 +151,6 @@ def _to_profile(item: _Profile) -> Profile:
         consent=ConsentConfig(item.consent.sender),
         user=item.user or "",
         identity_file=item.identity_file or "",
-        pool=item.pool or "",
         timeouts=Timeouts(item.timeouts.connect_s, item.timeouts.read_s),
         actor=item.actor,
     )

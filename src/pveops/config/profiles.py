@@ -73,8 +73,6 @@ class Profile(NamedTuple):
     """Log in as this user, asking for the password each time, instead of using a token."""
     identity_file: str = ""
     """What decrypts the token; empty: where `Paths` says."""
-    pool: str = ""
-    """The pool in which agents may make guests at once; empty: none."""
     timeouts: Timeouts = Timeouts()
     actor: ActorDefault = "auto"
     """What every caller of this profile counts as; `auto`: as far as can be told."""

@@ -27,7 +27,7 @@ def int_of(row: Row, key: str, default: int = 0) -> int:
     if isinstance(value, int):
         return int(value)
     try:
-        return int(float(value)) if value not in (None, "") else default  # type: ignore[arg-type]
+        return int(float(value)) if value not in (None, "") else default
     except (TypeError, ValueError):
         return default
 
@@ -36,7 +36,7 @@ def float_of(row: Row, key: str, default: float = 0.0) -> float:
     """The member as a number."""
     value = row.get(key)
     try:
-        return float(value) if value not in (None, "") else default  # type: ignore[arg-type]
+        return float(value) if value not in (None, "") else default
     except (TypeError, ValueError):
         return default
 

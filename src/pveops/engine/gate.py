@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pveops.operations.catalog import Operation, Tier, get_operation
 from pveops.operations.plan import Plan, Scalar, Target
+from pveops.units import HOUR_S
 
 if TYPE_CHECKING:
     from pveops.config.policy import Policy
@@ -37,7 +38,11 @@ def judge(
     session: Session, operation: Operation, targets: Sequence[Target], params: Mapping[str, Scalar]
 ) -> Verdict:
     """The verdict on an operation about to be planned."""
-    return judge_targets(session.policy, session.actor, operation, targets, params)
+    since = session.clock.now() - HOUR_S
+    recent = 0 if session.actor.kind == "person" else session.store.count_unasked_runs(since)
+    return judge_targets(
+        session.policy, session.actor, operation, targets, params, recent_changes=recent
+    )
 
 
 def judge_plan(session: Session, plan: Plan) -> Verdict:
@@ -56,16 +61,25 @@ def judge_targets(
     operation: Operation,
     targets: Sequence[Target],
     params: Mapping[str, Scalar],
+    *,
+    recent_changes: int = 0,
 ) -> Verdict:
-    """The verdict, from values alone."""
-    raising = tuple(_reasons_to_raise(policy, actor, targets, params))
+    """The verdict, from values alone.
+
+    recent_changes: what callers that are no person changed at once within the last hour.
+    """
+    raising = tuple(_reasons_to_raise(policy, actor, targets, params, recent_changes))
     tier = min(Tier.IRREVERSIBLE, operation.tier + (1 if raising else 0))
     reasons = (f"{operation.id} is tier {operation.tier}", *raising)
     return _decide(policy, actor, operation, tier, reasons)
 
 
 def _reasons_to_raise(
-    policy: Policy, actor: Actor, targets: Sequence[Target], params: Mapping[str, Scalar]
+    policy: Policy,
+    actor: Actor,
+    targets: Sequence[Target],
+    params: Mapping[str, Scalar],
+    recent_changes: int,
 ) -> Iterator[str]:
     for target in targets:
         why = policy.protected.why(target.id, target.name, target.tags, target.pool)
@@ -78,6 +92,8 @@ def _reasons_to_raise(
         yield "nobody attends the caller"
     if actor.has_read_free_text and actor.kind != "person":
         yield "the caller has just read text that others wrote"
+    if actor.kind != "person" and recent_changes >= policy.max_changes_per_hour:
+        yield f"{recent_changes} changes were made at once within the last hour"
     if params.get("purge"):
         yield "purge was asked for"
 

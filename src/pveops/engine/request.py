@@ -34,8 +34,8 @@ from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.plan import PLAN_FORMAT, Plan, Scalar
 from pveops.operations.power import needs_pending
-from pveops.sanitize import sanitize_text
 from pveops.operations.task import TaskFacts
+from pveops.sanitize import sanitize_text
 
 _MAX_REASON = 300
 

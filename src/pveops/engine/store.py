@@ -137,7 +137,10 @@ class Store:
         row = self._one("SELECT * FROM plans WHERE id = ?", plan_id)
         if row is None:
             raise NotFoundError(f"there is no plan {plan_id!r}", hint="pve plan list")
-        return PlanRow(*row)
+        # Whoever edits the file by hand may leave text where bytes were; the hash tells.
+        return PlanRow(
+            row[0], row[1] if isinstance(row[1], bytes) else str(row[1]).encode(), *row[2:]
+        )
 
     def list_plans(self, limit: int = 50) -> tuple[PlanRow, ...]:
         """The newest plans first."""
@@ -227,6 +230,11 @@ class Store:
                 ),
             )
             return cursor.rowcount == 1
+
+    def count_unasked_runs(self, since: float) -> int:
+        """How many runs that no person agreed to have begun since then."""
+        sql = "SELECT COUNT(*) FROM runs WHERE consent = 'policy' AND created >= ?"
+        return int(self._one(sql, int(since))[0])
 
     def get_run(self, run_id: str) -> RunRow:
         """The run of that id. Raises NotFoundError."""

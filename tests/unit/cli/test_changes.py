@@ -199,7 +199,7 @@ def test_the_whole_stop_takes_at_most_12_requests(cli, cluster, inbox):
 def test_a_person_at_a_terminal_is_asked_in_place(cli, cluster):
     outcome = cli.run("pve guest stop web01", typed="yes\n", at_terminal=True)
     assert outcome.code == 0, outcome.out
-    assert "RUNNING 41d: web01" in outcome.err
+    assert "RUNNING 41d: GUEST STOP web01" in outcome.err
     assert "type yes to do it" in outcome.err
     assert "done: web01" in outcome.out
     assert len(cluster.writes) == 1

@@ -40,7 +40,6 @@ FULL = Config(
             token_file="other.txt",
             consent=ConsentConfig(("send", "to me")),
             identity_file="/etc/pveops/identity.txt",
-            pool="sandbox",
             timeouts=Timeouts(2.0, 60.0),
             actor="agent",
         ),
@@ -249,7 +248,7 @@ def test_files_beside_the_configuration_are_found_or_named(paths: Paths) -> None
 
 def test_a_binding_changes_with_the_place_and_not_with_its_spelling(paths: Paths) -> None:
     profile = FULL.profiles["home"]
-    same = profile._replace(endpoints=tuple(reversed(profile.endpoints)), pool="other")
+    same = profile._replace(endpoints=tuple(reversed(profile.endpoints)))
     assert binding_of(paths, same) == binding_of(paths, profile)
     for other in (
         profile._replace(endpoints=profile.endpoints[:1]),

@@ -1,4 +1,4 @@
-"""The list of everything: configured members are current, running state is as old as broadcasts."""
+"""Everything there is: configured members are current, running state is as old as broadcasts."""
 
 from __future__ import annotations
 
