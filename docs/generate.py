@@ -129,9 +129,8 @@ def endpoints() -> str:
     return (
         f"# Paths of the API worth knowing\n\n{_GENERATED}\nRead any path with "
         "`pve api get PATH`, list what is below it with `pve api ls PATH`, and see its "
-        f"parameters with `pve api usage PATH`. Facts are known for PVE {known}.\n\n| path | parameters |\n|---|---|\n"
-        + "\n".join(rows)
-        + "\n"
+        f"parameters with `pve api usage PATH`. Facts are known for PVE {known}.\n\n"
+        "| path | parameters |\n|---|---|\n" + "\n".join(rows) + "\n"
     )
 
 
