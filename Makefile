@@ -43,7 +43,7 @@ check: $(PEERS)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2
+	$(MAKE) test
 
 bench: $(PEERS)
 	$(BIN)/python benchmarks/bench.py --write
