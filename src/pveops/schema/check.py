@@ -7,18 +7,26 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from pveops.schema.facts import Method, Schema
+from pveops.schema.facts import Method, Schema, version_key
 from pveops.schema.formats import check_format
+from pveops.schema.property_string import (
+    PropertyStringError,
+    check_members,
+    find_form,
+    parse_property_string,
+)
 
 UNKNOWN = "property is not defined in schema and the schema does not allow additional properties"
 MISSING = "property is missing and it is not optional"
 
 _INDEXED = re.compile(r"([a-z]+)(\d+)")
 _INTEGER = re.compile(r"[+-]?\d+")
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.\d+|\d+\.|\.\d+|\d+)(?:[eE][+-]?\d+)?")
 _TRUTHS = frozenset({"0", "1"})
 _INNER_TRUTHS = frozenset({"0", "1", "on", "off", "yes", "no", "true", "false"})
 """Inside a property string the words are taken, too (parse_boolean)."""
+_REWORDED = (9, 1)
+"""Since this release an absent property that another one requires is told in other words."""
 
 _HIGHEST: dict[str, int] = {
     "net": 31,
@@ -43,27 +51,38 @@ _HIGHEST: dict[str, int] = {
 (PVE/QemuServer/*.pm, PVE/LXC/Config.pm)."""
 
 
+class _Errors(dict[str, str]):
+    """Texts by name; several about one name are joined as PVE joins them."""
+
+    def add(self, name: str, text: str) -> None:
+        # Perl's single quotes: what joins them is a backslash and an n (add_error).
+        self[name] = f"{self[name]}\\n{text}" if name in self else text
+
+
 def check_parameters(
     method: Method, params: Mapping[str, Any], release: str = "9.2"
 ) -> dict[str, str]:
     """What is wrong with the parameters, by name; empty: nothing that the schema can tell.
 
-    params: path and request parameters together, as text, numbers, booleans or lists.
+    params: path and request parameters together, as text, numbers, booleans or lists; None is
+    a parameter that was not given.
     release: which PVE words the answer; some texts changed in 9.1.
     """
-    errors: dict[str, str] = {}
-    for name, value in params.items():
+    given = {name: value for name, value in params.items() if value is not None}
+    errors = _Errors()
+    for name, value in given.items():
         schema = find_parameter(method, name)
-        if schema is None:
-            if not method.has_more_parameters:
-                errors[name] = UNKNOWN
-        elif (text := _check(schema, value, name)) is not None:
-            errors[name] = text
+        if schema is not None:
+            schema = _variant(schema, given)
+        if schema is not None:
+            _check(schema, value, name, errors)
+        elif not method.has_more_parameters:
+            errors.add(name, UNKNOWN)
     for name, schema in method.parameters.items():
-        if name not in params and not schema.get("optional") and "[" not in name:
-            errors.setdefault(name, MISSING)
-    _check_requires(method, params, release, errors)
-    return errors
+        if name not in given and not _is_optional(schema, given) and "[" not in name:
+            errors.add(name, MISSING)
+    _check_requires(method, given, release, errors)
+    return dict(errors)
 
 
 def find_parameter(method: Method, name: str) -> Schema | None:
@@ -82,45 +101,69 @@ def did_you_mean(name: str, method: Method) -> str | None:
     """The parameter that an unknown name was probably meant to be."""
     import difflib
 
-    known = [key.removesuffix("[n]") for key in method.parameters]
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return near[0]
     flat = name.replace("_", "-").lower()
-    return next((key for key in known if key.replace("_", "-").lower() == flat), None)
+    known = [key.removesuffix("[n]") for key in method.parameters]
+    same = next((key for key in known if key.replace("_", "-").lower() == flat), None)
+    near = difflib.get_close_matches(name, known, n=1)
+    return same or (near[0] if near else None)
+
+
+def _instance_type(schema: Schema, given: Mapping[str, Any]) -> str | None:
+    """What a parameter that belongs to some types of an object is judged by (since 9.0)."""
+    name = schema.get("type-property")
+    return _as_text(given[name]) if isinstance(name, str) and name in given else None
+
+
+def _variant(schema: Schema, given: Mapping[str, Any]) -> Schema | None:
+    """The alternative of `oneOf` for the type at hand; None: that type has no such parameter."""
+    alternatives = schema.get("oneOf")
+    if not isinstance(alternatives, list):
+        return schema
+    wanted = _instance_type(schema, given)
+    fitting = (each for each in alternatives if wanted in each.get("instance-types", [wanted]))
+    return next(fitting, None)
+
+
+def _is_optional(schema: Schema, given: Mapping[str, Any]) -> bool:
+    if schema.get("optional") or "alias" in schema:
+        return True
+    wanted = _instance_type(schema, given)
+    if "oneOf" in schema:
+        chosen = _variant(schema, given)
+        return wanted is None or chosen is None or bool(chosen.get("optional"))
+    return wanted is not None and wanted not in schema.get("instance-types", [wanted])
 
 
 def _check_requires(
-    method: Method, params: Mapping[str, Any], release: str, errors: dict[str, str]
+    method: Method, given: Mapping[str, Any], release: str, errors: _Errors
 ) -> None:
-    for name in params:
-        schema = find_parameter(method, name)
-        needed = schema.get("requires") if schema else None
-        if (
-            not isinstance(needed, str)
-            or needed in params
-            or any(other in params for other in needed.split("|"))
-        ):
+    for name in given:
+        needed = (find_parameter(method, name) or {}).get("requires")
+        if not isinstance(needed, str) or needed in given:
             continue
-        is_new = tuple(int(part) for part in release.split(".")[:2]) >= (9, 1)
-        if is_new:
-            errors.setdefault(needed, f"missing property required by '{name}'")
+        if version_key(release) >= _REWORDED:
+            errors.add(needed, f"missing property required by '{name}'")
         else:
-            errors.setdefault(needed, f"missing property - '{name}' requires this property")
+            errors.add(needed, f"missing property - '{name}' requires this property")
 
 
-def _check(schema: Schema, value: Any, path: str, *, inner: bool = False) -> str | None:
-    """What is wrong with one value, in the order in which PVE looks."""
-    if value is None:
-        return None
-    if isinstance(value, list) and _takes_list(schema):
-        value = ",".join(_as_text(item) for item in value)
-    wrong_type = _check_type(schema, value, inner=inner)
-    if wrong_type:
-        return wrong_type
-    if isinstance(value, list):
-        return _check_items(schema, value, path)
-    text = _as_text(value)
+def _check(
+    schema: Schema, value: Any, path: str, errors: _Errors, *, is_inner: bool = False
+) -> None:
+    """Add what is wrong with one value: the first thing, in the order in which PVE looks."""
+    value = _normalise(schema, value)
+    text = _check_type(schema, value, is_inner=is_inner)
+    if text is None and isinstance(value, list):
+        items = schema.get("items")
+        for position, item in enumerate(value if isinstance(items, dict) else ()):
+            _check(items, item, f"{path}[{position}]", errors)  # type: ignore[arg-type]
+    elif text is None and not isinstance(value, dict):
+        text = _check_scalar(schema, _as_text(value), path)
+    if text is not None:
+        errors.add(path, text)
+
+
+def _check_scalar(schema: Schema, text: str, path: str) -> str | None:
     return (
         _check_text_format(schema, text, path)
         or _check_shape(schema, text)
@@ -129,9 +172,17 @@ def _check(schema: Schema, value: Any, path: str, *, inner: bool = False) -> str
     )
 
 
-def _takes_list(schema: Schema) -> bool:
-    """A string that is a list by its format takes an array, too (PVE 8.0 and later)."""
-    return schema.get("type") == "string" and str(schema.get("format", "")).endswith("-list")
+def _normalise(schema: Schema, value: Any) -> Any:
+    """A list for a string that lists, and one value for an array, are taken (PVE 8.0 and later).
+
+    RESTHandler.pm does so for values that Perl holds true only.
+    """
+    kind = schema.get("type")
+    if isinstance(value, list | tuple):
+        lists = kind == "string" and str(schema.get("format", "")).endswith("-list")
+        return ",".join(map(_as_text, value)) if lists else list(value)
+    is_true = not isinstance(value, dict) and _as_text(value) not in {"", "0"}
+    return [value] if kind == "array" and is_true else value
 
 
 def _as_text(value: Any) -> str:
@@ -140,50 +191,45 @@ def _as_text(value: Any) -> str:
     return str(value)
 
 
-def _check_type(schema: Schema, value: Any, *, inner: bool) -> str | None:
-    kind = schema.get("type", "string")
-    if kind == "array":
+def _check_type(schema: Schema, value: Any, *, is_inner: bool) -> str | None:
+    kind = schema.get("type", "any")
+    if kind == "any":
         return None
-    if isinstance(value, dict):
-        return None if kind in {"object", "any"} else f"type check ('{kind}') failed - got HASH"
-    if isinstance(value, list):
-        return f"type check ('{kind}') failed - got ARRAY"
+    if kind in {"array", "object"}:
+        fits = isinstance(value, list if kind == "array" else dict)
+        return None if fits else f"type check ('{kind}') failed"
+    if isinstance(value, dict | list):
+        got = "HASH" if isinstance(value, dict) else "ARRAY"
+        return f"type check ('{kind}') failed - got {got}"
     text = _as_text(value)
-    if _fits_type(str(kind), text, inner=inner):
+    if _fits_type(str(kind), text, is_inner=is_inner):
         return None
     return f"type check ('{kind}') failed - got '{text}'"
 
 
-def _fits_type(kind: str, text: str, *, inner: bool) -> bool:
+def _fits_type(kind: str, text: str, *, is_inner: bool) -> bool:
     if kind == "boolean":
-        return text.lower() in _INNER_TRUTHS if inner else text in _TRUTHS
+        return text.lower() in _INNER_TRUTHS if is_inner else text in _TRUTHS
     if kind == "integer":
         return _INTEGER.fullmatch(text) is not None
     return kind != "number" or _NUMBER.fullmatch(text) is not None
 
 
-def _check_items(schema: Schema, values: list[Any], path: str) -> str | None:
-    items = schema.get("items")
-    if not isinstance(items, dict):
-        return None
-    return next((text for value in values if (text := _check(items, value, path))), None)
-
-
 def _check_text_format(schema: Schema, text: str, path: str) -> str | None:
-    form = schema.get("format")
-    if isinstance(form, dict):
-        errors = check_property_string(form, text, path)
-        if errors:
-            lines = "".join(f"{key}: {error.rstrip()}\n" for key, error in errors.items())
-            return f"invalid format - format error\n{lines}"
-        return None
-    wrong = check_format(form, text) if isinstance(form, str) else None
-    return f"invalid format - {wrong}\n" if wrong else None
+    name = schema.get("format")
+    form, check_whole = find_form(name)
+    if form is not None:
+        wrong = check_property_string(form, text, path)
+        if wrong is None and check_whole is not None:
+            wrong = check_whole(parse_property_string(form, text))
+    else:
+        wrong = check_format(name, text) if isinstance(name, str) else None
+    return f"invalid format - {wrong}\n" if wrong is not None else None
 
 
 def _check_shape(schema: Schema, text: str) -> str | None:
     pattern = schema.get("pattern")
-    if isinstance(pattern, str) and not _compiled(pattern).fullmatch(text):
+    if isinstance(pattern, str) and not _fits_pattern(pattern, text):
         return "value does not match the regex pattern"
     longest, shortest = schema.get("maxLength"), schema.get("minLength")
     if longest is not None and len(text) > longest:
@@ -193,9 +239,21 @@ def _check_shape(schema: Schema, text: str) -> str | None:
     return None
 
 
+def _fits_pattern(pattern: str, text: str) -> bool:
+    compiled = _compiled(pattern)
+    return compiled is None or compiled.search(text) is not None
+
+
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """PVE's anchors stand outside the pattern without a group, so they bind to its ends only.
+
+    None: a newer release's pattern in words that Python does not know; the server will judge.
+    """
+    try:
+        return re.compile(f"^{pattern}$")
+    except re.error:
+        return None
 
 
 def _check_range(schema: Schema, text: str) -> str | None:
@@ -218,45 +276,18 @@ def _check_enum(schema: Schema, text: str) -> str | None:
     return f"value '{text}' does not have a value in the enumeration '{listed}'"
 
 
-def check_property_string(form: dict[str, Schema], text: str, path: str) -> dict[str, str]:
-    """What is wrong inside a property string such as `virtio,bridge=vmbr0`, by `path.key`."""
+def check_property_string(form: dict[str, Schema], text: str, path: str) -> str | None:
+    """What is wrong with a property string such as `virtio,bridge=vmbr0`, as PVE words it."""
     try:
-        values = parse_property_string(form, text)
-    except ValueError as error:
-        return {path: str(error)}
-    errors: dict[str, str] = {}
-    for key, value in values.items():
-        schema = form.get(key)
-        if schema is None:
-            errors[f"{path}.{key}"] = UNKNOWN
-        elif (wrong := _check(schema, value, f"{path}.{key}", inner=True)) is not None:
-            errors[f"{path}.{key}"] = wrong
-    for key, schema in form.items():
-        if key not in values and not schema.get("optional") and "alias" not in schema:
-            errors[f"{path}.{key}"] = MISSING
-    return errors
-
-
-def parse_property_string(form: dict[str, Schema], text: str) -> dict[str, str]:
-    """The members of a property string, aliases resolved. Raises ValueError as PVE words it."""
-    default = next((key for key, schema in form.items() if schema.get("default_key")), None)
-    values: dict[str, str] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        key, separator, value = part.partition("=")
-        if not separator:
-            if default is None or default in values:
-                raise ValueError(
-                    "value without key, but schema does not define a default key"
-                    if default is None
-                    else f"duplicate key in comma-separated list property: {default}"
-                )
-            key, value = default, part
-        schema = form.get(key, {})
-        if "alias" in schema:
-            if "keyAlias" in schema:
-                values[schema["keyAlias"]] = key
-            key = schema["alias"]
-        if key in values:
-            raise ValueError(f"duplicate key in comma-separated list property: {key}")
-        values[key] = value
-    return values
+        members = parse_property_string(form, text)
+    except PropertyStringError as error:
+        return str(error)
+    errors = _Errors()
+    for key, value in members.items():
+        _check(form[key], value, f"{path}.{key}", errors, is_inner=True)
+    for key in check_members(form, members):
+        errors.add(f"{path}.{key}", MISSING)
+    if not errors:
+        return None
+    lines = "\n".join(f"{key}: {error}" for key, error in errors.items())
+    return f"format error\n{lines}"

@@ -15,6 +15,7 @@ _DATA = Path(__file__).parent / "data"
 _GREEDY = frozenset({"volume", "cidr"})
 """Last segments that swallow the rest of the path, slashes included (PVE::RESTHandler)."""
 _VERSION = re.compile(r"(\d+)\.(\d+)")
+_NEWEST = (1_000_000, 0)
 
 Schema = dict[str, Any]
 
@@ -58,7 +59,7 @@ class Match(NamedTuple):
 
 def versions() -> tuple[str, ...]:
     """The releases whose facts ship with the package, oldest first."""
-    return tuple(sorted((path.stem for path in _DATA.glob("*.json")), key=_version_key))
+    return tuple(sorted((path.stem for path in _DATA.glob("*.json")), key=version_key))
 
 
 def nearest_version(release: str) -> str:
@@ -67,13 +68,15 @@ def nearest_version(release: str) -> str:
     known = versions()
     if match is None:
         return known[-1]
-    wanted = (int(match[1]), int(match[2]))
-    not_newer = [version for version in known if _version_key(version) <= wanted]
+    wanted = version_key(release)
+    not_newer = [version for version in known if version_key(version) <= wanted]
     return not_newer[-1] if not_newer else known[0]
 
 
-def _version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+def version_key(release: str) -> tuple[int, int]:
+    """What releases are compared by: `7.4-17` is (7, 4). What is no release is newer than all."""
+    match = _VERSION.match(release)
+    return (int(match[1]), int(match[2])) if match else _NEWEST
 
 
 class Facts:
