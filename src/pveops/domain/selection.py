@@ -58,7 +58,7 @@ def resolve_guest(inventory: Inventory, text: str) -> Guest:
         guest
         for guest in inventory.guests
         if (not node or guest.node == node)
-        and (guest.vmid == vmid if vmid is not None else guest.name == rest)
+        and (guest.vmid == vmid if vmid is not None else bool(rest) and guest.name == rest)
     ]
     if len(matches) == 1:
         return matches[0]
