@@ -192,6 +192,22 @@ def _server(call: Call) -> Iterator[Check]:
         yield Check("warn", "clock.skew", message, "set both by NTP")
     else:
         yield Check("ok", "clock.skew", "the clocks agree")
+    yield from _endpoints(call)
+
+
+def _endpoints(call: Call) -> Iterator[Check]:
+    """A cluster of several nodes that is asked by one of them alone is lost with it."""
+    from pveops.config.profiles import choose_profile
+    from pveops.domain.inventory import read_membership
+
+    name, profile = choose_profile(call.wiring.paths, call.options.profile)
+    membership = read_membership(call.wiring.reader)
+    if membership is None or len(membership.addresses) <= max(1, len(profile.endpoints)):
+        return
+    nodes = ", ".join(f"{node} {ip}" for node, ip in sorted(membership.addresses.items()))
+    message = f"{len(profile.endpoints)} of {len(membership.addresses)} nodes are endpoints"
+    fix = f"pve init HOST... --name {name} --replace, with all of: {nodes}"
+    yield Check("warn", "api.endpoints", message, fix)
 
 
 def _access(call: Call) -> Iterator[Check]:

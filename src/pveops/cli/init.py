@@ -96,9 +96,13 @@ def _with(config: Config, name: str, profile: Profile) -> Config:
 
 
 def _checked(address: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses as the configuration keeps them. Raises UsageError for what is none."""
     from pveops.api.endpoint import parse_address
+    from pveops.config.profiles import canonical_address
 
-    return tuple(f"{host}:{port}" for host, port in map(parse_address, address))
+    for each in address:
+        parse_address(each)
+    return tuple(canonical_address(each) for each in address)
 
 
 def _by_authority(

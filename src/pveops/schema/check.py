@@ -8,20 +8,13 @@ from functools import lru_cache
 from typing import Any
 
 from pveops.schema.facts import Method, Schema, version_key
-from pveops.schema.formats import check_format
-from pveops.schema.property_string import (
-    PropertyStringError,
-    check_members,
-    find_form,
-    parse_property_string,
-)
 
 UNKNOWN = "property is not defined in schema and the schema does not allow additional properties"
 MISSING = "property is missing and it is not optional"
 
-_INDEXED = re.compile(r"([a-z]+)(\d+)")
-_INTEGER = re.compile(r"[+-]?\d+")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.\d+|\d+\.|\.\d+|\d+)(?:[eE][+-]?\d+)?")
+_INDEXED = r"([a-z]+)(\d+)"
+_INTEGER = r"[+-]?\d+"
+_NUMBER = r"[+-]?(?:\d+\.\d+|\d+\.|\.\d+|\d+)(?:[eE][+-]?\d+)?"
 _TRUTHS = frozenset({"0", "1"})
 _INNER_TRUTHS = frozenset({"0", "1", "on", "off", "yes", "no", "true", "false"})
 """Inside a property string the words are taken, too (parse_boolean)."""
@@ -89,7 +82,7 @@ def find_parameter(method: Method, name: str) -> Schema | None:
     """The schema of a parameter; `net3` is found as `net[n]`."""
     if name in method.parameters:
         return method.parameters[name]
-    match = _INDEXED.fullmatch(name)
+    match = re.fullmatch(_INDEXED, name)
     if match is None:
         return None
     schema = method.parameters.get(f"{match[1]}[n]")
@@ -211,12 +204,17 @@ def _fits_type(kind: str, text: str, *, is_inner: bool) -> bool:
     if kind == "boolean":
         return text.lower() in _INNER_TRUTHS if is_inner else text in _TRUTHS
     if kind == "integer":
-        return _INTEGER.fullmatch(text) is not None
-    return kind != "number" or _NUMBER.fullmatch(text) is not None
+        return re.fullmatch(_INTEGER, text) is not None
+    return kind != "number" or re.fullmatch(_NUMBER, text) is not None
 
 
 def _check_text_format(schema: Schema, text: str, path: str) -> str | None:
     name = schema.get("format")
+    if name is None:
+        return None
+    from pveops.schema.formats import check_format
+    from pveops.schema.property_string import find_form, parse_property_string
+
     form, check_whole = find_form(name)
     if form is not None:
         wrong = check_property_string(form, text, path)
@@ -257,7 +255,7 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 
 
 def _check_range(schema: Schema, text: str) -> str | None:
-    if not _NUMBER.fullmatch(text):
+    if not re.fullmatch(_NUMBER, text):
         return None
     number = float(text)
     highest, lowest = schema.get("maximum"), schema.get("minimum")
@@ -278,6 +276,12 @@ def _check_enum(schema: Schema, text: str) -> str | None:
 
 def check_property_string(form: dict[str, Schema], text: str, path: str) -> str | None:
     """What is wrong with a property string such as `virtio,bridge=vmbr0`, as PVE words it."""
+    from pveops.schema.property_string import (
+        PropertyStringError,
+        list_missing,
+        parse_property_string,
+    )
+
     try:
         members = parse_property_string(form, text)
     except PropertyStringError as error:
@@ -285,7 +289,7 @@ def check_property_string(form: dict[str, Schema], text: str, path: str) -> str 
     errors = _Errors()
     for key, value in members.items():
         _check(form[key], value, f"{path}.{key}", errors, is_inner=True)
-    for key in check_members(form, members):
+    for key in list_missing(form, members):
         errors.add(f"{path}.{key}", MISSING)
     if not errors:
         return None

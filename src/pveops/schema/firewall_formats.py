@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_ALIAS = re.compile(r"(?:dc/|guest/)?[A-Za-z][A-Za-z0-9\-_]+")
+_ALIAS = r"(?:dc/|guest/)?[A-Za-z][A-Za-z0-9\-_]+"
 _MAX_NAME_CHARS = 64
 _MAX_PORT = 65_535
 _MAX_PORT_NUMBERS = 15
@@ -26,7 +26,7 @@ def check_addresses(text: str) -> str | None:
     """A reference to a set (`+name`), an alias, or addresses, networks and one range."""
     if text.startswith("+"):
         return "ipset name too long" if len(text) > _MAX_NAME_CHARS + 1 else None
-    if _ALIAS.fullmatch(text):
+    if re.fullmatch(_ALIAS, text):
         return "alias name too long" if len(text) > _MAX_NAME_CHARS else None
     elements = _elements(text)
     if elements is None:
@@ -57,7 +57,7 @@ def check_address_or_network(text: str) -> str | None:
 
 def check_address_or_alias(text: str) -> str | None:
     """One address, network, or alias."""
-    return None if _ALIAS.fullmatch(text) else check_address_or_network(text)
+    return None if re.fullmatch(_ALIAS, text) else check_address_or_network(text)
 
 
 def _check_prefix(element: str, bits: int) -> str | None:

@@ -34,12 +34,8 @@ _MAX_TAG = 4094
 
 
 def _pattern(pattern: str, text: str) -> Format:
-    compiled = re.compile(pattern)
-
-    def check(value: str) -> str | None:
-        return None if compiled.fullmatch(value) else text.replace("$", value)
-
-    return check
+    """Compiled when it is first needed: a call needs two or three of them."""
+    return lambda value: None if re.fullmatch(pattern, value) else text.replace("$", value)
 
 
 def _address_version(value: str) -> int | None:

@@ -71,7 +71,7 @@ def _duplicate(key: str) -> PropertyStringError:
     return PropertyStringError(f"duplicate key in comma-separated list property: {key}")
 
 
-def check_members(form: Form, members: Members) -> Iterator[str]:
+def list_missing(form: Form, members: Members) -> Iterator[str]:
     """The keys that should be there and are not."""
     for key, schema in form.items():
         if key not in members and not schema.get("optional") and "alias" not in schema:

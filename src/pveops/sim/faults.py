@@ -40,8 +40,6 @@ class Fault:
     """A regular expression that the path below /api2/json has to contain."""
     node: str = ""
     """The node that received the request."""
-    user: str = ""
-    """The authentication id."""
     after: int = 0
     """How many matching requests pass before the first one is hit."""
     times: int = 1
@@ -79,15 +77,10 @@ class Faults:
         """Take every rule out of force."""
         self.rules.clear()
 
-    def strike(
-        self, cluster: Cluster, *, method: str, path: str, node: str, user: str | None
-    ) -> Fault | None:
-        """The rule that hits this request, counted as a hit.
-
-        user: None while nobody knows it; rules about a user do not match then.
-        """
+    def strike(self, cluster: Cluster, *, method: str, path: str, node: str) -> Fault | None:
+        """The rule that hits this request, counted as a hit."""
         for rule in self.rules:
-            if rule.is_spent or not _matches(rule, method, path, node, user):
+            if rule.is_spent or not _matches(rule, method, path, node):
                 continue
             rule.seen += 1
             if rule.seen <= rule.after or cluster.random.random() >= rule.probability:
@@ -97,10 +90,9 @@ class Faults:
         return None
 
 
-def _matches(rule: Fault, method: str, path: str, node: str, user: str | None) -> bool:
+def _matches(rule: Fault, method: str, path: str, node: str) -> bool:
     return (
         (not rule.method or rule.method == method)
         and (not rule.path or re.search(rule.path, path) is not None)
         and (not rule.node or rule.node == node)
-        and (not rule.user or rule.user == user)
     )

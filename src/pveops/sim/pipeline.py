@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pveops.schema import Facts, Match, check_parameters
-from pveops.sim import multipart
+from pveops.sim import apidoc, multipart
 from pveops.sim.auth import ANONYMOUS, authenticate
 from pveops.sim.call import Call
 from pveops.sim.expression import check_permission
@@ -39,13 +39,15 @@ def handle(cluster: Cluster, receiver: Node, request: RawRequest) -> RawAnswer:
     """Answer one request that `receiver` got. Waits on the timeline, never with its lock held."""
     path, _, query = request.target.partition("?")
     entry: dict[str, Any] = {"method": request.method, "path": path, "node": receiver.name}
+    if request.method == "GET" and path == apidoc.PATH:
+        return apidoc.serve_apidoc(receiver.version.schema)
     form, below = _split_format(path)
     with cluster.timeline.lock:
         cluster.timeline.run_due()
         entry["at"] = cluster.timeline.now()
         cluster.journal.append(entry)
         fault = cluster.faults.strike(
-            cluster, method=request.method, path=below, node=receiver.name, user=None
+            cluster, method=request.method, path=below, node=receiver.name
         )
     if fault is not None and (early := _before_effect(cluster, fault, entry)) is not None:
         return early
