@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pveops.cli.call import Call
     from pveops.engine.executor import Progress as OnProgress
 
+_GAP = 2
+"""Spaces between columns."""
 _MAX_ROWS = 500
 _STYLES = {
     "running": "green",
@@ -97,12 +99,10 @@ def _show_listing(console: Console, listing: Listing, *, is_full: bool) -> None:
     rows = listing.rows if is_full else listing.rows[:_MAX_ROWS]
     items = [listing.to_item(row) for row in rows]
     grid = [[cell(column, item) for column in listing.columns] for item in items]
-    kept = [
-        index
-        for index, column in enumerate(listing.columns)
-        if not column.is_sparse or any(row[index] for row in grid)
-    ]
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), title=listing.title or None)
+    kept = _columns_that_fit(listing.columns, grid, console.width)
+    table = Table(
+        box=None, header_style="bold", padding=(0, _GAP, 0, 0), title=listing.title or None
+    )
     for index in kept:
         column = listing.columns[index]
         table.add_column(column.title, justify=_side(column), overflow="fold")
@@ -111,6 +111,26 @@ def _show_listing(console: Console, listing: Listing, *, is_full: bool) -> None:
     console.print(table)
     if len(rows) < listing.size:
         console.print(Text(f"showing {len(rows)} of {listing.size}; more: --full", style="dim"))
+
+
+def _columns_that_fit(
+    columns: Sequence[Column], grid: Sequence[Sequence[str]], width: int
+) -> list[int]:
+    """Sparse columns without a value go, and wide ones, from the right, until the rest fits."""
+    kept = [
+        index
+        for index, column in enumerate(columns)
+        if not column.is_sparse or any(row[index] for row in grid)
+    ]
+    widths = {
+        index: max(len(columns[index].title), *(len(row[index]) for row in grid)) + _GAP
+        for index in kept
+    }
+    for index in reversed([index for index in kept if columns[index].is_wide]):
+        if sum(widths[each] for each in kept) <= width:
+            break
+        kept.remove(index)
+    return kept
 
 
 def _side(column: Column) -> Any:
