@@ -275,3 +275,37 @@ def test_a_run_killed_while_its_answer_is_lost_is_still_settled(
     receipt = resume_run(heir.session, heir.session.store.list_runs()[0].id)
     assert receipt.status == "done", receipt
     check_truth(world, receipt)
+
+
+def test_what_was_not_begun_is_not_begun_after_the_plan_expired(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, "stop-vm")
+    kill_at(world, 1, before=True)
+    with pytest.raises(KilledError):
+        apply_plan(world.session, plan, consent)
+    world.cluster.timeline.advance(4000)
+    heir = join_world(tmp_path, world.seed)
+    receipt = resume_run(heir.session, heir.session.store.list_runs()[0].id)
+    assert (receipt.status, receipt.exit_code) == ("not-executed", 9)
+    assert world.effects() == []
+
+
+def test_a_guest_with_an_unknown_outcome_is_held_until_somebody_has_looked(tmp_path: Path) -> None:
+    from pveops.engine.apply import close_run
+    from pveops.errors import ConflictError
+    from pveops.sim.membership import power_off_node, power_on_node
+
+    world = make_world(tmp_path)
+    plan, consent = plan_of(world, "stop-ct")
+    world.cluster.faults.add("lost-after", method="POST", path=CALL)
+    world.cluster.faults.add("refuse", path="/tasks", status=595, reason="No route", times=0)
+    receipt = apply_plan(world.session, plan, consent)
+    assert (receipt.status, receipt.exit_code) == ("unknown", 13)
+    world.cluster.faults.clear()
+    power_off_node(world.cluster, world.cluster.nodes["pve2"])
+    power_on_node(world.cluster, world.cluster.nodes["pve2"])
+    again, code = plan_of(world, "stop-ct")
+    with pytest.raises(ConflictError):
+        apply_plan(world.session, again, code)
+    assert close_run(world.session, receipt.run) == 1
+    assert apply_plan(world.session, again, code).status == "done"

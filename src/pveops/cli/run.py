@@ -158,3 +158,21 @@ def resume(call: Call, run: str) -> Answer | Written:
         return answer_of_receipt(resume_run(session, row.id))
 
     return carry(call, work)
+
+
+@group.command("close", operation="run.close")
+@click.argument("run")
+@click.pass_obj
+def close(call: Call, run: str) -> Answer:
+    """Let go of the targets of a run whose outcome stays unknown. For a person who has looked."""
+    from pveops.engine.apply import close_run
+    from pveops.errors import PolicyRefusedError
+
+    if not call.is_person:
+        raise PolicyRefusedError(
+            "only a person at a terminal closes a run", hint="ask your human to look and do it"
+        )
+    if call.ask(f"type {run} to say that you have looked at its targets") != run:
+        raise PolicyRefusedError("not confirmed; the run stays as it is")
+    count = close_run(call.wiring.session(), run)
+    return Answer(f"closed: {run} holds none of its {count_of(count, 'target')} any more")

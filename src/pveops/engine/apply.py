@@ -125,6 +125,20 @@ def resume_run(session: Session, run_id: str) -> Receipt:
     )
 
 
+def close_run(session: Session, run_id: str) -> int:
+    """Let other runs work on the targets of a run that ended without a known outcome.
+
+    For a person who has looked: nothing is sent. Gives the number of targets that were let go.
+    Raises NotFoundError, ConflictError while the run has not ended.
+    """
+    run = session.store.get_run(run_id)
+    if run.state != "ended":
+        raise ConflictError(f"{run_id} has not ended", hint=f"pve run resume {run_id}")
+    facts = {"run": run_id, "plan": run.plan, "actor": session.actor.label}
+    session.audit.append("closed", {**facts, "asserted": dict(session.actor.asserted)})
+    return session.store.release_locks(run_id)
+
+
 def read_receipt(run: RunRow) -> Receipt | None:
     """The receipt of a run that ended."""
     return msgspec.json.decode(run.receipt, type=Receipt) if run.receipt else None

@@ -43,7 +43,7 @@ class AuditLog:
     def append(self, kind: str, facts: Mapping[str, Any]) -> Head:
         """Write one record and wait until it is on disk.
 
-        kind: `intent`, `outcome`, `refused`, `policy`. Raises AuditError.
+        kind: `intent`, `outcome`, `refused`, `closed`, `policy`. Raises AuditError.
         """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from pveops.errors import (
     OutcomeUnknownError,
     PendingError,
     PveopsError,
+    StalePlanError,
     TaskFailedError,
     UnreachableError,
 )
@@ -84,7 +85,7 @@ class ItemRun:
     def resume(self, entries: Sequence[Entry]) -> ItemOutcome:
         """From where the journal ends. What may have been sent is looked for, never sent again."""
         self._began = self._tools.clock.monotonic()
-        ended = next((entry for entry in entries if entry.kind == "outcome"), None)
+        ended = next((entry for entry in reversed(entries) if entry.kind == "outcome"), None)
         if ended and ended.data["status"] not in {"unknown", "pending"}:
             return msgspec.convert(ended.data, ItemOutcome)
         told = [entry for entry in entries if entry.kind not in {"outcome", "refused"}]
@@ -93,6 +94,8 @@ class ItemRun:
             return self._end(
                 "not-executed", refused[-1].data["message"], error="E_REFUSED", code=4
             )
+        if not told and self._tools.clock.now() >= self._plan.expires:
+            return self._refused(StalePlanError("the plan expired before this was begun"))
         if not told:
             return self.execute()
         last = told[-1]

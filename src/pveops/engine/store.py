@@ -258,6 +258,11 @@ class Store:
             if not keep_locks:
                 db.execute("DELETE FROM locks WHERE run = ?", (run_id,))
 
+    def release_locks(self, run_id: str) -> int:
+        """Let other runs work on the targets of a run whose outcome stays unknown."""
+        with self._transaction() as db:
+            return db.execute("DELETE FROM locks WHERE run = ?", (run_id,)).rowcount
+
     def reopen_run(self, run_id: str) -> None:
         """Let an ended run be looked at again, because its outcome was unknown."""
         with self._transaction() as db:

@@ -19,6 +19,7 @@ APIDOC_PATH = "/pve-docs/api-viewer/apidoc.js"
 _PROSE = frozenset({"description", "verbose_description", "format_description", "title"})
 _FLAGS = ("protected", "proxyto", "allowtoken", "expose_credentials", "download_allowed")
 _PERL_GROUP = re.compile(r"\(\?\^([a-z]*):")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _BEGIN = re.compile(r"\b(?:apiSchema|pveapi)\s*=\s*(?=\[)")
 
 ROOT = {"path": "/", "info": {"GET": {"name": "index", "permissions": {"user": "all"}}}}
@@ -30,7 +31,7 @@ def parse_apidoc(script: str) -> list[dict[str, Any]]:
     begin = _BEGIN.search(script)
     try:
         tree = json.JSONDecoder().raw_decode(script, begin.end())[0] if begin else None
-    except ValueError:
+    except (ValueError, RecursionError):
         tree = None
     if not isinstance(tree, list) or not tree:
         raise ProtocolError(f"{APIDOC_PATH} does not hold the API's schema")
@@ -43,15 +44,22 @@ def facts_of_apidoc(script: str, release: str) -> Facts:
     It does not tell which methods start tasks; that is taken from the release shipped with us
     that is nearest. Raises ProtocolError.
     """
-    known = Facts.open(release)
+    tree = parse_apidoc(script)
+    try:
+        return Facts(release, _condense_tree(tree, Facts.open(release)))
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ProtocolError(f"{APIDOC_PATH} has another form than is known") from error
+
+
+def _condense_tree(tree: list[dict[str, Any]], known: Facts) -> dict[str, dict[str, Any]]:
     index: dict[str, dict[str, Any]] = {}
-    for node in (ROOT, *walk(parse_apidoc(script))):
+    for node in (ROOT, *walk(tree)):
         methods = {}
         for method, info in sorted((node.get("info") or {}).items()):
             shipped = known.method(method, node["path"])
             methods[method] = condense_method(info, shipped.task if shipped else None)
         index[node["path"]] = methods
-    return Facts(release, index)
+    return index
 
 
 def walk(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -76,7 +84,7 @@ def condense_schema(schema: Any) -> Any:
         return schema
     kept: dict[str, Any] = {}
     for key, value in schema.items():
-        if key in _PROSE or key == "typetext":
+        if key in _PROSE or key == "typetext" or (key == "default" and not _is_fact(schema)):
             continue
         if key == "properties" and isinstance(value, dict):
             kept[key] = {name: condense_schema(item) for name, item in value.items()}
@@ -89,6 +97,14 @@ def condense_schema(schema: Any) -> Any:
         else:
             kept[key] = condense_schema(value)
     return kept
+
+
+def _is_fact(schema: dict[str, Any]) -> bool:
+    """Whether a default is a value; some are words about where it comes from."""
+    kind, text = schema.get("type"), str(schema["default"])
+    if kind in {"integer", "number"}:
+        return _NUMBER.fullmatch(text) is not None
+    return re.search(r"[^,;]\s", text) is None
 
 
 def number(value: Any) -> Any:

@@ -42,6 +42,7 @@ _HIGHEST: dict[str, int] = {
 }
 """The schema dump lost the highest index of `net[n]` and the like; these are in the sources
 (PVE/QemuServer/*.pm, PVE/LXC/Config.pm)."""
+_NO_LIMIT = 255
 
 
 class _Errors(dict[str, str]):
@@ -86,19 +87,35 @@ def find_parameter(method: Method, name: str) -> Schema | None:
     if match is None:
         return None
     schema = method.parameters.get(f"{match[1]}[n]")
-    is_within = int(match[2]) <= _HIGHEST.get(match[1], 255) and match[2] == str(int(match[2]))
+    is_within = int(match[2]) <= _HIGHEST.get(match[1], _NO_LIMIT) and match[2] == str(
+        int(match[2])
+    )
     return schema if is_within else None
 
 
 def did_you_mean(name: str, method: Method) -> str | None:
-    """The parameter that an unknown name was probably meant to be."""
+    """The parameter that an unknown name was probably meant to be; `nett1`: `net1`."""
     import difflib
 
-    flat = name.replace("_", "-").lower()
-    known = [key.removesuffix("[n]") for key in method.parameters]
-    same = next((key for key in known if key.replace("_", "-").lower() == flat), None)
+    index = re.search(r"\d*$", name)
+    number = int(index[0]) if index and index[0] else 0
+    known = [_numbered(key, number) for key in method.parameters]
+    flat = _flat(name)
+    same = next((key for key in known if _flat(key) == flat), None)
     near = difflib.get_close_matches(name, known, n=1)
     return same or (near[0] if near else None)
+
+
+def _flat(name: str) -> str:
+    return name.replace("_", "-").lower()
+
+
+def _numbered(key: str, number: int) -> str:
+    """`net[n]` as the parameter with that number, or the last one that there is."""
+    if not key.endswith("[n]"):
+        return key
+    base = key.removesuffix("[n]")
+    return f"{base}{min(number, _HIGHEST.get(base, _NO_LIMIT))}"
 
 
 def _instance_type(schema: Schema, given: Mapping[str, Any]) -> str | None:

@@ -102,8 +102,8 @@ class Facts:
         """Facts that were saved, such as those of the user's own cluster."""
         try:
             data = json.loads(zlib.decompress(path.read_bytes()))
-            return cls(data["version"], data["index"])
-        except (OSError, ValueError, KeyError, zlib.error) as error:
+            return cls(str(data["version"]), dict(data["index"]))
+        except (OSError, ValueError, KeyError, TypeError, zlib.error) as error:
             raise ConfigError(
                 f"the stored schema {path} cannot be read: {error}",
                 hint="take it anew with `pve schema refresh`",
