@@ -8,7 +8,8 @@ SOURCE holds `apidoc-X.Y.json.xz` files (the `apiSchema` tree of the API viewer)
 no description is. Methods that are alike in several releases are stored once.
 
 Writes `methods.bin` (each method's facts as deflated JSON, one after the other), `X.Y.json` (path
--> method -> [offset, length]), and `manifest.json` beside this script.
+-> method -> [offset, length]), and `manifest.json` beside this script: what was read, by hash, and
+what it held; the root, which the API viewer leaves out, is not counted.
 """
 
 from __future__ import annotations
@@ -24,21 +25,39 @@ from typing import Any
 
 from pveops.schema.apidoc import ROOT, condense_method, walk
 
-SCRIPT_VERSION = 1
+SCRIPT_VERSION = 2
+ASYNC_METHODS = "async-methods-9.2.json"
 
 
-def read_tasks(path: pathlib.Path) -> dict[tuple[str, str], str]:
-    """Which methods start tasks: `upid` (the answer is one) or `object` (it holds one)."""
-    data = json.loads(path.read_text(encoding="utf-8"))
-    return {(row["method"], row["path"]): str(row["kind"]) for row in data["upid"]}
+class Tasks:
+    """Which methods start tasks. The schema does not tell; the list is of 9.2."""
+
+    def __init__(self, content: bytes) -> None:
+        self._rows = {(row["method"], row["path"]): row for row in json.loads(content)["upid"]}
+
+    def kind(self, method: str, path: str, info: dict[str, Any]) -> str | None:
+        """`upid`: the answer is one; `upid-in-object`: it holds one; None: no task.
+
+        A release that declares another type of answer than 9.2 is another matter: the disk of a
+        VM was resized at once in 7.4 (null), and by a task since 8.0.
+        """
+        row = self._rows.get((method, path))
+        if row is None or (info.get("returns") or {}).get("type") != row["schema_type"]:
+            return None
+        return str(row["kind"])
 
 
 def condense(source: pathlib.Path, into: pathlib.Path) -> dict[str, Any]:
     """Write the data files; gives the manifest."""
-    tasks = read_tasks(source / "async-methods-9.2.json")
+    listed = (source / ASYNC_METHODS).read_bytes()
+    tasks = Tasks(listed)
     places: dict[bytes, tuple[int, int]] = {}
     blob = bytearray()
-    manifest: dict[str, Any] = {"script": SCRIPT_VERSION, "versions": {}}
+    manifest: dict[str, Any] = {
+        "script": SCRIPT_VERSION,
+        ASYNC_METHODS: {"sha256": hashlib.sha256(listed).hexdigest()},
+        "versions": {},
+    }
     for path in sorted(source.glob("apidoc-*.json.xz")):
         version = path.name.removeprefix("apidoc-").removesuffix(".json.xz")
         content = path.read_bytes()
@@ -47,7 +66,7 @@ def condense(source: pathlib.Path, into: pathlib.Path) -> dict[str, Any]:
         for node in (ROOT, *walk(json.loads(lzma.decompress(content)))):
             methods: dict[str, tuple[int, int]] = {}
             for method, info in sorted((node.get("info") or {}).items()):
-                facts = condense_method(info, tasks.get((method, node["path"])))
+                facts = condense_method(info, tasks.kind(method, node["path"], info))
                 parameters += len(facts["parameters"])
                 encoded = json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
                 if encoded not in places:
@@ -63,8 +82,8 @@ def condense(source: pathlib.Path, into: pathlib.Path) -> dict[str, Any]:
         )
         manifest["versions"][version] = {
             "sha256": hashlib.sha256(content).hexdigest(),
-            "paths": sum(1 for methods in index.values() if methods),
-            "methods": sum(len(methods) for methods in index.values()),
+            "paths": sum(1 for methods in index.values() if methods) - 1,
+            "methods": sum(len(methods) for methods in index.values()) - 1,
             "parameters": parameters,
         }
     (into / "methods.bin").write_bytes(bytes(blob))

@@ -177,10 +177,11 @@ def _confirm(call: Call, address: str, info: CertificateInfo) -> None:
     """Only a person can say that a fingerprint is the right one."""
     shown = info.facts.fingerprint
     if not call.is_person:
+        # Not told here: whoever reads it from us has not compared it with the node.
         raise PolicyRefusedError(
-            f"{address} shows the certificate {shown}; a person has to compare it on the node",
+            f"a person has to compare the certificate of {address} with the node's own",
             hint="on the node: `pvenode cert info`; then a person gives it with --fingerprint",
-            details={"fingerprint": shown, "address": address},
+            details={"address": address},
         )
     call.stderr.write(
         f"{address} shows this certificate for {', '.join(info.facts.names[:4])}:\n"

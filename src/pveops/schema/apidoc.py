@@ -104,7 +104,7 @@ def _is_fact(schema: dict[str, Any]) -> bool:
     kind, text = schema.get("type"), str(schema["default"])
     if kind in {"integer", "number"}:
         return _NUMBER.fullmatch(text) is not None
-    return re.search(r"[^,;]\s", text) is None
+    return "(" not in text and len(re.findall(r"(?<![,;])\s", text)) <= 1
 
 
 def number(value: Any) -> Any:

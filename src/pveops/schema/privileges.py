@@ -39,7 +39,7 @@ class Kind(StrEnum):
     NEVER = "never"
     """Not for this call: it speaks of a parameter that was not given."""
     UNKNOWN = "unknown"
-    """An expression that is not known here; the server judges."""
+    """An expression that is not known here, or is broken (8.3 has some); the server judges."""
 
 
 class Requirement(NamedTuple):
@@ -96,8 +96,8 @@ def required_privileges(method: Method, params: Params) -> Requirement:
 
 
 def _read(expression: Any, params: Params) -> Requirement:
-    name = expression[0] if isinstance(expression, list) and expression else ""
-    read = _READERS.get(name)
+    name = expression[0] if isinstance(expression, list) and expression else None
+    read = _READERS.get(name) if isinstance(name, str) else None
     return read(expression[1:], params) if read else Requirement(Kind.UNKNOWN)
 
 
