@@ -55,9 +55,11 @@ class Requirement(NamedTuple):
     """The handler checks more than the expression says."""
 
     def __str__(self) -> str:
-        if self.kind is Kind.PRIVILEGES or self.kind is Kind.GROUP:
-            joined = "|" if self.is_any else ", "
-            return f"{self.path}: {joined.join(self.privileges)}"
+        names = ("|" if self.is_any else ", ").join(self.privileges)
+        if self.kind is Kind.PRIVILEGES:
+            return f"{self.path}: {names}"
+        if self.kind is Kind.GROUP:
+            return f"a group of the user's: {names}"
         if self.kind in {Kind.ALL, Kind.ANY}:
             joined = " and " if self.kind is Kind.ALL else " or "
             return joined.join(f"({part})" if part.parts else str(part) for part in self.parts)
