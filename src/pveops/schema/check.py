@@ -97,13 +97,13 @@ def did_you_mean(name: str, method: Method) -> str | None:
     """The parameter that an unknown name was probably meant to be; `nett1`: `net1`."""
     import difflib
 
-    index = re.search(r"\d*$", name)
-    number = int(index[0]) if index and index[0] else 0
-    known = [_numbered(key, number) for key in method.parameters]
+    digits = re.search(r"\d*$", name)
+    number = int(digits[0]) if digits and digits[0] else 0
+    known = {key.replace("[n]", str(number)): key for key in method.parameters}
     flat = _flat(name)
     same = next((key for key in known if _flat(key) == flat), None)
-    near = difflib.get_close_matches(name, known, n=1)
-    return same or (near[0] if near else None)
+    meant = same or next(iter(difflib.get_close_matches(name, known, n=1)), None)
+    return _numbered(known[meant], number) if meant else None
 
 
 def _flat(name: str) -> str:

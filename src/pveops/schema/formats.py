@@ -191,7 +191,6 @@ FORMATS: dict[str, Format] = {
     "pve-node": _node,
     "pve-configid": _pattern(r"[a-zA-Z][a-zA-Z0-9_\-]+", "invalid configuration ID '$'"),
     "pve-storage-id": _STORAGE,
-    "acme-plugin-id": _id("ACME plugin"),
     "pve-poolid": _poolid,
     "pve-userid": _userid,
     "pve-tokenid": _pattern(rf"{_USER}!{_REALM}", "value '$' does not look like a valid token ID"),
