@@ -12,7 +12,7 @@ from pveops.schema.facts import Method, Schema, version_key
 UNKNOWN = "property is not defined in schema and the schema does not allow additional properties"
 MISSING = "property is missing and it is not optional"
 
-_INDEXED = r"([a-z]+)(\d+)"
+_INDEXED = r"([a-z]+)(0|[1-9][0-9]{0,8})"
 _INTEGER = r"[+-]?\d+"
 _NUMBER = r"[+-]?(?:\d+\.\d+|\d+\.|\.\d+|\d+)(?:[eE][+-]?\d+)?"
 _TRUTHS = frozenset({"0", "1"})
@@ -87,17 +87,14 @@ def find_parameter(method: Method, name: str) -> Schema | None:
     if match is None:
         return None
     schema = method.parameters.get(f"{match[1]}[n]")
-    is_within = int(match[2]) <= _HIGHEST.get(match[1], _NO_LIMIT) and match[2] == str(
-        int(match[2])
-    )
-    return schema if is_within else None
+    return schema if int(match[2]) <= _HIGHEST.get(match[1], _NO_LIMIT) else None
 
 
 def did_you_mean(name: str, method: Method) -> str | None:
     """The parameter that an unknown name was probably meant to be; `nett1`: `net1`."""
     import difflib
 
-    digits = re.search(r"\d*$", name)
+    digits = re.search(r"[0-9]{0,9}$", name)
     number = int(digits[0]) if digits and digits[0] else 0
     known = {key.replace("[n]", str(number)): key for key in method.parameters}
     flat = _flat(name)

@@ -14,6 +14,16 @@ _MAX_NAME_CHARS = 64
 _MAX_PORT = 65_535
 _MAX_PORT_NUMBERS = 15
 _BITS = {4: 32, 6: 128}
+_MANY_DIGITS = 18
+
+
+def to_int(digits: str) -> int:
+    """The number that decimal digits spell, or one that is too high for anything in PVE.
+
+    Python refuses to read numbers of thousands of digits; whoever sends them gets an answer.
+    """
+    significant = digits.lstrip("0") or "0"
+    return int(significant) if len(significant) <= _MANY_DIGITS else 10**_MANY_DIGITS
 
 
 def _elements(text: str) -> list[str] | None:
@@ -62,7 +72,7 @@ def check_address_or_alias(text: str) -> str | None:
 
 def _check_prefix(element: str, bits: int) -> str | None:
     length = element.partition("/")[2]
-    if not length.isdecimal() or int(length) <= bits:
+    if not length.isdecimal() or to_int(length) <= bits:
         return None
     return f"Prefix length {length} is longer than IP address ({bits})"
 
@@ -77,9 +87,9 @@ def check_ports(text: str) -> str | None:
         match = re.fullmatch(r"([0-9]+)(?::([0-9]+))?", element)
         ports = [port for port in match.groups() if port is not None] if match else []
         for port in ports:
-            if int(port) > _MAX_PORT:
+            if to_int(port) > _MAX_PORT:
                 return f"invalid port '{port}'"
-        if len(ports) > 1 and int(ports[0]) > int(ports[1]):
+        if len(ports) > 1 and to_int(ports[0]) > to_int(ports[1]):
             low, high = ports
             return f"backwards range '{low}:{high}' not allowed, did you mean '{high}:{low}'?"
         count += len(ports)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from pveops.ids import is_node_name, is_storage_id
 from pveops.schema import firewall_formats
+from pveops.schema.firewall_formats import to_int
 
 Format = Callable[[str], str | None]
 """Gives what is wrong with a value, or None."""
@@ -63,7 +64,7 @@ def _is_cidr(value: str, *versions: int) -> bool:
     return (
         version in versions
         and length.isdecimal()
-        and _MIN_PREFIX <= int(length) <= _VERSION_BITS[version]
+        and _MIN_PREFIX <= to_int(length) <= _VERSION_BITS[version]
     )
 
 
@@ -130,14 +131,14 @@ def _vlan(value: str) -> str | None:
         return f"invalid VLAN configuration '{value}'"
     tags = [tag for tag in match.groups() if tag is not None]
     for tag in tags:
-        if not 2 <= int(tag) <= _MAX_TAG:
+        if not 2 <= to_int(tag) <= _MAX_TAG:
             return f"invalid VLAN tag '{tag}'"
-    is_backwards = len(tags) > 1 and int(tags[0]) >= int(tags[1])
+    is_backwards = len(tags) > 1 and to_int(tags[0]) >= to_int(tags[1])
     return f"VLAN range must go from lower to higher tag '{value}'" if is_backwards else None
 
 
 def _netmask(value: str) -> str | None:
-    bits = "".join(f"{int(part):08b}" for part in value.split(".") if part.isdecimal())
+    bits = "".join(f"{to_int(part):08b}" for part in value.split(".") if part.isdecimal())
     fits = _address_version(value) == 4 and "01" not in bits
     return None if fits else "value does not look like a valid IP netmask"
 
@@ -147,7 +148,7 @@ def _job(value: str) -> str | None:
     match = re.fullmatch(r"(\d+)-\d+", value)
     if match is None:
         return text
-    return f"{text} (guest IDs < 100 are reserved)" if int(match[1]) < _MIN_GUEST else None
+    return f"{text} (guest IDs < 100 are reserved)" if to_int(match[1]) < _MIN_GUEST else None
 
 
 def _mount_point(value: str) -> str | None:

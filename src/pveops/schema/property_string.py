@@ -91,7 +91,7 @@ def _optional(kind: str, **facts: Any) -> dict[str, Any]:
 
 def _check_prune(members: Members) -> str | None:
     is_all = members.get("keep-all", "").lower() in {"1", "on", "yes", "true"}
-    others = any(int(value) > 0 for key, value in members.items() if key != "keep-all")
+    others = any(float(value) > 0 for key, value in members.items() if key != "keep-all")
     return "keep-all cannot be set together with other options." if is_all and others else None
 
 

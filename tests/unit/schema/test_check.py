@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pveops.schema import Facts, Method, check_parameters, did_you_mean
 from pveops.schema.check import MISSING, UNKNOWN
@@ -258,3 +260,31 @@ def test_a_parameter_of_other_types_is_none_of_this_one():
     assert check_parameters(method, {"type": "c", "p": "x"}) == {"p": UNKNOWN}
     assert check_parameters(method, {"type": "b"}) == {"p": MISSING}
     assert check_parameters(method, {"type": "a"}) == {}
+
+
+# -- whatever comes --------------------------------------------------------------------
+
+NAMES = st.sampled_from(sorted(name.replace("[n]", "0") for name in CONFIG.parameters))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=5,
+)
+PROPERTIES = st.from_regex(r"\A[a-z]*(=[a-z0-9:]*)?(,[a-z_]{2,8}=?[a-z0-9:.]*){0,3}\Z")
+
+
+@given(params=st.dictionaries(NAMES | st.text(), VALUES | PROPERTIES, max_size=5))
+def test_any_parameters_are_judged(params):
+    found = check_parameters(CONFIG, params)
+    assert all(isinstance(text, str) and text for text in found.values())
+
+
+def test_a_name_or_number_of_thousands_of_digits_is_judged():
+    """Python reads no number of more than 4300 digits."""
+    digits = "9" * 5000
+    assert config(**{f"net{digits}": "virtio"}) == {f"net{digits}": UNKNOWN}
+    assert (
+        config(cores=digits) == {"cores": "value must have a maximum value of 128"}
+        or config(cores=digits) == {}
+    )
+    assert did_you_mean(f"net{digits}", CONFIG) in {None, "net31"}

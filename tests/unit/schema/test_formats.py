@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pveops.schema.formats import check_format
+from pveops.schema.formats import FORMATS, check_format
 
 GOOD = [
     ("pve-vmid", "100"),
@@ -116,3 +118,16 @@ def test_values_of_a_format_are_let_through(name, value):
 @pytest.mark.parametrize(("name", "value", "text"), BAD)
 def test_other_values_are_refused_in_pves_words(name, value, text):
     assert check_format(name, value) == text
+
+
+@given(name=st.sampled_from(sorted(FORMATS)), value=st.text() | st.from_regex(r"[0-9]{18,40}"))
+def test_any_text_is_judged(name, value):
+    assert isinstance(check_format(name, value), str | None)
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_number_of_thousands_of_digits_is_judged(name):
+    """Python reads no number of more than 4300 digits."""
+    digits = "9" * 5000
+    for value in (digits, f"{digits}-0", f"{digits}:{digits}", f"10.0.0.0/{digits}"):
+        assert isinstance(check_format(name, value), str | None)
