@@ -154,7 +154,7 @@ def test_two_errors_about_one_parameter_are_joined_as_perl_joins_them():
 
 @pytest.mark.parametrize("name", ["net0", "net31", "scsi30", "virtio15", "sata5", "ide3"])
 def test_numbered_parameters_are_known_up_to_their_last(name):
-    assert name not in config(**{name: "x"}) or config(**{name: "x"})[name] != UNKNOWN
+    assert config(**{name: "x"}).get(name) != UNKNOWN
 
 
 @pytest.mark.parametrize("name", ["net32", "scsi31", "ide4", "net01", "net", "net[n]x"])
@@ -283,8 +283,6 @@ def test_a_name_or_number_of_thousands_of_digits_is_judged():
     """Python reads no number of more than 4300 digits."""
     digits = "9" * 5000
     assert config(**{f"net{digits}": "virtio"}) == {f"net{digits}": UNKNOWN}
-    assert (
-        config(cores=digits) == {"cores": "value must have a maximum value of 128"}
-        or config(cores=digits) == {}
-    )
-    assert did_you_mean(f"net{digits}", CONFIG) in {None, "net31"}
+    assert config(cores=digits) == {}
+    assert config(cores=f"-{digits}") == {"cores": "value must have a minimum value of 1"}
+    assert did_you_mean(f"net{digits}", CONFIG) is None
