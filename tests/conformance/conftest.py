@@ -8,39 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple
+from functools import partial
 from urllib.parse import unquote
 
 import pytest
 
 from pveops.api.client import Client
-from pveops.clock import Clock, VirtualClock
+from pveops.clock import VirtualClock
 
 from .recorded import VERSIONS, Replay, load_or_skip
-
-
-class World(NamedTuple):
-    """A PVE API, seen with four sets of credentials, and what is known to be there.
-
-    The node `pve1` has the VM 100 and not the guest 999; `pve2` is a name behind which nothing
-    listens.
-    """
-
-    root: Client
-    """May do everything."""
-    bob: Client
-    """A user who may not see guest 100."""
-    refused: Client
-    """Credentials that the server does not take."""
-    clock: Clock
-    version: str
-    finished: str
-    """The UPID of a task that ended OK."""
-    failed: str
-    """The UPID of a task that ended with an error."""
-    forgotten: str
-    """A UPID of which the node has no log."""
-
+from .simulated import in_process, over_https
+from .world import World
 
 Enter = Callable[[], AbstractContextManager[World]]
 
@@ -79,6 +57,11 @@ def replayed(version: str) -> Enter:
 
 
 WORLDS: dict[str, Enter] = {f"recorded {version}": replayed(version) for version in VERSIONS}
+for _version in ("8.4", "9.0", "9.1", "9.2"):
+    WORLDS[f"simulated {_version}"] = partial(in_process, _version)
+for _version in ("8.4", "9.2"):
+    WORLDS[f"simulated {_version} by CA"] = partial(over_https, _version, is_pinned=False)
+    WORLDS[f"simulated {_version} by pin"] = partial(over_https, _version, is_pinned=True)
 
 
 @pytest.fixture(params=list(WORLDS))

@@ -22,7 +22,7 @@ from pveops.errors import (
     PermissionDeniedError,
 )
 
-from .conftest import World
+from .world import World
 
 
 def test_the_version_is_told(world: World) -> None:

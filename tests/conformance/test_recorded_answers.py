@@ -161,7 +161,7 @@ def test_a_recorded_log_is_read(version: str, exchange: Exchange) -> None:
     upid = parse_upid(unquote(exchange.url.split("/")[6]))
     assert upid is not None
     page = read_log(Client(_One(exchange), VirtualClock()), upid)
-    lines = tuple(sanitize_value(row["t"]) for row in exchange.body["data"])
+    lines = tuple(str(sanitize_value(row["t"])) for row in exchange.body["data"])
     if lines == ("no content",):
         assert page == LogPage((), 0)
     else:
