@@ -1,4 +1,4 @@
-"""`pve guest`: look at guests; the power verbs are in `power`."""
+"""`pve guest`: look at guests; what changes them is in `verbs`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pveops.cli.commands import Command, Group, list_options
 if TYPE_CHECKING:
     from pveops.domain.guest import Guest, GuestConfig, GuestState, PendingChange, Snapshot
 
-_POWER = "pveops.cli.power:power_command"
+_VERB = "pveops.cli.verbs:guest_verb"
 
 group = Group(
     "guest",
@@ -25,13 +25,13 @@ group = Group(
     lazy={
         "list": ("pveops.cli.guest:list_guests", "guests with state and place, by selector"),
         "show": ("pveops.cli.guest:show_guest", "one guest: state, configuration, snapshots"),
-        "start": (_POWER, "start guests"),
-        "shutdown": (_POWER, "shut guests down cleanly"),
-        "stop": (_POWER, "cut the power of guests at once"),
-        "reboot": (_POWER, "shut guests down cleanly and start them again"),
-        "reset": (_POWER, "press the reset button of VMs"),
-        "suspend": (_POWER, "pause guests in memory, or VMs to disk"),
-        "resume": (_POWER, "let paused or hibernated guests go on"),
+        "start": (_VERB, "start guests"),
+        "shutdown": (_VERB, "shut guests down cleanly"),
+        "stop": (_VERB, "cut the power of guests at once"),
+        "reboot": (_VERB, "shut guests down cleanly and start them again"),
+        "reset": (_VERB, "press the reset button of VMs"),
+        "suspend": (_VERB, "pause guests in memory, or VMs to disk"),
+        "resume": (_VERB, "let paused or hibernated guests go on"),
     },
 )
 

@@ -15,7 +15,10 @@ from pveops.domain.guest import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pveops.api.client import Client
+    from pveops.domain.inventory import Inventory
 
 
 class ActiveTask(NamedTuple):
@@ -44,15 +47,22 @@ class GuestFacts(NamedTuple):
     read_at: int
 
 
-def read_guest_facts(
-    client: Client,
-    guest: Guest,
-    *,
-    is_quorate: bool | None,
-    with_pending: bool,
-    now: float,
-) -> GuestFacts:
-    """Three requests to the guest's node, four with the pending changes.
+class Scene(NamedTuple):
+    """What is known before anything is read about single targets."""
+
+    inventory: Inventory
+    is_quorate: bool | None
+    """None: the token may not see it."""
+    names: tuple[str, ...]
+    """What the caller named, as it was given."""
+    params: Mapping[str, object]
+    """The operation's parameters."""
+    now: float
+    """Seconds since the epoch by the server's clock."""
+
+
+def read_guest_facts(client: Client, guest: Guest, scene: Scene) -> GuestFacts:
+    """Three requests to the guest's node.
 
     Raises NotFoundError when the guest left its node since it was listed.
     """
@@ -61,10 +71,16 @@ def read_guest_facts(
         state=read_guest_state(client, guest.ref),
         config=read_guest_config(client, guest.ref),
         tasks=read_active_tasks(client, guest),
-        pending=read_pending_changes(client, guest.ref) if with_pending else None,
-        is_quorate=is_quorate,
-        read_at=int(now),
+        pending=None,
+        is_quorate=scene.is_quorate,
+        read_at=int(scene.now),
     )
+
+
+def read_guest_facts_with_pending(client: Client, guest: Guest, scene: Scene) -> GuestFacts:
+    """As `read_guest_facts`, and one request for the changes that wait for a restart."""
+    facts = read_guest_facts(client, guest, scene)
+    return facts._replace(pending=read_pending_changes(client, guest.ref))
 
 
 def read_active_tasks(client: Client, guest: Guest) -> tuple[ActiveTask, ...]:

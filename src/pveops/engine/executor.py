@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from pveops.api.tasks import OnProgress, OutcomeKind, TaskOutcome, wait_for_task
-from pveops.engine.guard import check_guards
+from pveops.engine.goals import wait_for_goal
+from pveops.engine.goals.sight import Sight
+from pveops.engine.guard import check_guards, check_identity
+from pveops.engine.new_guest import bind_id, pick_free_id
 from pveops.engine.outcome import ItemOutcome, Status
 from pveops.engine.reconcile import settle
-from pveops.engine.verify import Sight, wait_for_goal
 from pveops.errors import (
     AuditError,
     BusyError,
+    ExistsError,
     FrozenError,
     OutcomeUnknownError,
     PendingError,
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 _BUSY_PAUSES_S = (2.0, 5.0)
 """PVE gives a guest's file lock up after 10 s with nothing done; two more tries, no more."""
+_MAX_IDS = 5
+"""How many ids are tried for a new guest when others take them first."""
 
 Progress = Callable[[int, str, float | None], None]
 """(index of the item, what is going on, share done between 0 and 1 or None)."""
@@ -67,11 +72,13 @@ class ItemRun:
         self._run_id = run_id
         self._plan = plan
         self._index = index
-        self._item: Item = plan.items[index]
+        self._item: Item = self._bound(plan.items[index].target.id)
         self._began = 0.0
         self._sent_at = 0.0
         self._upid = ""
         self._task: TaskOutcome | None = None
+        self._done: list[str] = []
+        """What has taken effect so far, in words."""
 
     def execute(self) -> ItemOutcome:
         """From the first step on; the guards are read right before."""
@@ -100,6 +107,7 @@ class ItemRun:
             return self.execute()
         last = told[-1]
         step = int(last.data["step"])
+        self._remember(told)
         if last.kind in {"intent", "lost"}:
             return self._settle(step, float(last.data["server_time"]))
         self._upid = str(last.data.get("upid", ""))
@@ -107,22 +115,33 @@ class ItemRun:
 
     # -- the steps -----------------------------------------------------------
 
+    def _remember(self, told: Sequence[Entry]) -> None:
+        """Take over from the journal what an earlier process had come to know."""
+        for entry in told:
+            if "vmid" in entry.data:
+                self._item = self._bound(str(entry.data["vmid"]))
+            step = self._item.steps[int(entry.data["step"])]
+            if entry.kind == "answer":
+                self._note_effect(step)
+
     def _go_on(self, start: int) -> ItemOutcome:
-        for number, step in enumerate(self._item.steps):
-            if number < start:
-                continue
+        sight = None
+        for number in range(start, len(self._item.steps)):
+            step = self._item.steps[number]
             ending = None
             if isinstance(step, Call):
                 ending = self._call(number, step)
             elif isinstance(step, WaitTask):
-                ending = self._wait_task(step)
+                ending = self._wait_task(number, step)
             elif isinstance(step, WaitState):
-                ending = self._wait_state(step)
+                ending, sight = self._wait_state(step)
             if ending is not None:
                 return ending
-        return self._end("done", "done")
+        return self._end("done", self._words_of_success(sight), sight=sight)
 
     def _call(self, number: int, call: Call) -> ItemOutcome | None:
+        if call.new_id:
+            return self._call_for_new_guest(number)
         for pause_s in (*_BUSY_PAUSES_S, None):
             error = self._send(number, call)
             if error is None:
@@ -133,10 +152,42 @@ class ItemRun:
                 return self._refused(error)
             self._tools.clock.sleep(pause_s)
             try:
-                check_guards(self._tools.reader, self._item)
+                self._look_again()
             except PveopsError as changed:
                 return self._refused(changed)
         return None
+
+    def _look_again(self) -> None:
+        """Before a repetition: the guards; once we have changed the guest, its identity alone."""
+        if self._done:
+            check_identity(self._tools.reader, self._item)
+        else:
+            check_guards(self._tools.reader, self._item)
+
+    def _call_for_new_guest(self, number: int) -> ItemOutcome | None:
+        """A free id is not reserved by PVE: when it was taken first, another one is used."""
+        for attempt in range(_MAX_IDS):
+            call = self._item.steps[number]
+            error = self._send(number, call) if isinstance(call, Call) else None
+            if error is None:
+                return None
+            if isinstance(error, OutcomeUnknownError):
+                return self._settle(number, self._sent_at)
+            is_last = attempt == _MAX_IDS - 1
+            if isinstance(error, BusyError) and not is_last:
+                self._tools.clock.sleep(_BUSY_PAUSES_S[min(attempt, len(_BUSY_PAUSES_S) - 1)])
+                continue
+            if not isinstance(error, ExistsError) or is_last:
+                return self._refused(error)
+            try:
+                self._item = self._bound(pick_free_id(self._tools.reader))
+            except PveopsError as trouble:
+                return self._refused(trouble)
+        return None
+
+    def _note_effect(self, step: object) -> None:
+        if isinstance(step, Call):
+            self._done.append(step.does or self._plan.operation)
 
     def _send(self, number: int, call: Call) -> PveopsError | None:
         """Send once; what came of it is in the journal when this returns."""
@@ -150,7 +201,9 @@ class ItemRun:
             self._write("refused", step=number, message=error.message)
             return error
         self._upid = data if isinstance(data, str) and parse_upid(data) else ""
+        self._task = None
         self._write("answer", step=number, upid=self._upid)
+        self._note_effect(call)
         return None
 
     def _announce(self, number: int, call: Call) -> None:
@@ -168,8 +221,17 @@ class ItemRun:
                 "guards": self._item.guards,
             },
         )
-        self._write("intent", step=number, call=call.path, server_time=self._sent_at)
+        self._write(
+            "intent", step=number, call=call.path, server_time=self._sent_at, **self._new()
+        )
         self._progress(f"{call.method} {call.path}", None)
+
+    def _bound(self, vmid: str) -> Item:
+        return bind_id(self._plan.items[self._index], vmid)
+
+    def _new(self) -> dict[str, Any]:
+        """The id that a new guest is to have, for whoever picks the run up."""
+        return {"vmid": self._item.target.id} if self._item.target.is_new else {}
 
     def _settle(self, number: int, sent_at: float) -> ItemOutcome:
         """The answer to a call is not known: look what the cluster says."""
@@ -181,7 +243,7 @@ class ItemRun:
             self._tools.reader,
             self._tools.clock,
             self._item,
-            call,
+            number,
             sent_at=sent_at,
             auth_id=self._tools.auth_id,
             known_upids=self._tools.store.known_upids(self._run_id),
@@ -189,14 +251,14 @@ class ItemRun:
         if found.verdict == "adopted":
             self._upid = found.upid
             self._write("answer", step=number, upid=found.upid, adopted=True)
+            self._note_effect(call)
             return self._go_on(number + 1)
         if found.verdict == "reached" and found.sight:
-            return self._end(
-                "done", "the answer was lost, but the state is as wanted", sight=found.sight
-            )
+            self._write("answer", step=number, upid="", adopted=True)
+            self._note_effect(call)
+            return self._go_on_after_loss(number, found.sight)
         if found.verdict == "not-executed":
-            return self._end(
-                "not-executed",
+            return self._stopped(
                 "the call never took effect: no task of ours exists and the state is as before",
                 error=UnreachableError.code,
                 code=UnreachableError.exit_code,
@@ -205,7 +267,16 @@ class ItemRun:
             )
         return self._unknown(f"the answer was lost, and it cannot be settled: {found.why}")
 
-    def _wait_task(self, step: WaitTask) -> ItemOutcome | None:
+    def _go_on_after_loss(self, number: int, sight: Sight) -> ItemOutcome:
+        """The call has had its effect; what is left are the calls that come after it."""
+        rest = range(number + 1, len(self._item.steps))
+        following = next((n for n in rest if isinstance(self._item.steps[n], Call)), None)
+        if following is None:
+            words = "the answer was lost, but the state is as wanted"
+            return self._end("done", words, sight=sight)
+        return self._go_on(following)
+
+    def _wait_task(self, number: int, step: WaitTask) -> ItemOutcome | None:
         upid = parse_upid(self._upid)
         if upid is None:
             return None
@@ -221,9 +292,7 @@ class ItemRun:
             return self._pending(f"its task is {task.exitstatus}")
         if task.kind is OutcomeKind.LOST:
             return self._unknown(f"the task is lost: {task.exitstatus}")
-        self._write(
-            "task", step=self._number_of(step), upid=self._upid, exitstatus=task.exitstatus
-        )
+        self._write("task", step=number, upid=self._upid, exitstatus=task.exitstatus)
         return None
 
     def _task_progress(self) -> OnProgress | None:
@@ -231,7 +300,8 @@ class ItemRun:
             return None
         return lambda seen: self._progress(seen.text, seen.share)
 
-    def _wait_state(self, step: WaitState) -> ItemOutcome:
+    def _wait_state(self, step: WaitState) -> tuple[ItemOutcome | None, Sight | None]:
+        """(an outcome that ends the item, None) or (None, the sight of the goal)."""
         task = self._task
         is_good = task is None or task.is_success
         self._progress("reading the state back", None)
@@ -240,20 +310,27 @@ class ItemRun:
                 self._tools.reader,
                 self._tools.clock,
                 self._item.target,
-                step.state,
+                step,
                 self._item.before,
                 step.timeout_s if is_good else 0.0,
             )
         except PveopsError as error:
-            return self._unknown(f"the state cannot be read back: {error.message}")
+            return self._unknown(f"the state cannot be read back: {error.message}"), None
         if sight.is_reached:
-            remark = "" if is_good or task is None else f" (its task said: {task.exitstatus})"
-            return self._end("done", f"{sight.word}{remark}", sight=sight)
-        if sight.state is None:
-            return self._unknown(f"the state cannot be read back: {sight.why}", sight)
+            return None, sight
+        if not sight.is_known:
+            return self._unknown(f"the state cannot be read back: {sight.why}", sight), None
         if task is not None and task.kind is OutcomeKind.UNKNOWN:
-            return self._unknown(f"the task ended with {task.exitstatus!r}", sight)
-        return self._not_reached(step, sight)
+            return self._unknown(f"the task ended with {task.exitstatus!r}", sight), None
+        return self._not_reached(step, sight), None
+
+    def _words_of_success(self, sight: Sight | None) -> str:
+        if sight is None:
+            return "done"
+        task = self._task
+        if task is None or task.is_success:
+            return sight.word
+        return f"{sight.word} (its task said: {task.exitstatus})"
 
     def _not_reached(self, step: WaitState, sight: Sight) -> ItemOutcome:
         task, state = self._task, sight.word
@@ -261,7 +338,7 @@ class ItemRun:
         if task is not None and not task.is_success:
             return self._end(
                 "failed",
-                f"the task failed: {task.exitstatus}; it is {state}",
+                f"{self._so_far(but_last=True)}the task failed: {task.exitstatus}; it is {state}",
                 error=TaskFailedError.code,
                 code=TaskFailedError.exit_code,
                 hint=f"pve task log {self._upid}",
@@ -271,7 +348,8 @@ class ItemRun:
             return self._pending(f"HA has taken the request, but it is still {state}", sight)
         return self._end(
             "failed",
-            f"PVE reports success, but it is {state} after {step.timeout_s:.0f} s",
+            f"{self._so_far(but_last=True)}PVE reports success, but it is {state} "
+            f"after {step.timeout_s:.0f} s",
             error=TaskFailedError.code,
             code=TaskFailedError.exit_code,
             hint=f"pve guest show {self._item.target.id}",
@@ -281,9 +359,22 @@ class ItemRun:
     # -- the end ---------------------------------------------------------------
 
     def _refused(self, error: PveopsError) -> ItemOutcome:
-        return self._end(
-            "not-executed", error.message, error=error.code, code=error.exit_code, hint=error.hint
+        return self._stopped(
+            error.message, error=error.code, code=error.exit_code, hint=error.hint
         )
+
+    def _stopped(
+        self, message: str, *, error: str, code: int, hint: str, sight: Sight | None = None
+    ) -> ItemOutcome:
+        """The call that was next has not happened; earlier ones of this target may have."""
+        status: Status = "failed" if self._done else "not-executed"
+        message = f"{self._so_far()}{message}"
+        return self._end(status, message, error=error, code=code, hint=hint, sight=sight)
+
+    def _so_far(self, *, but_last: bool = False) -> str:
+        """`done before that: set onboot=0; ` when a target has had several calls."""
+        done = self._done[:-1] if but_last else self._done
+        return f"done before that: {', '.join(done)}; then " if done else ""
 
     def _pending(self, message: str, sight: Sight | None = None) -> ItemOutcome:
         return self._end(
@@ -383,9 +474,6 @@ class ItemRun:
 
     def _plan_id(self) -> str:
         return self._tools.store.get_run(self._run_id).plan
-
-    def _number_of(self, step: WaitTask) -> int:
-        return self._item.steps.index(step)
 
     def _write(self, kind: str, **data: Any) -> None:
         self._tools.store.write_entry(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pveops.operations.catalog import Operation, Tier, get_operation
-from pveops.operations.plan import Plan, Scalar, Target
+from pveops.operations.plan import Item, Plan, Scalar, Target
 from pveops.units import HOUR_S
 
 if TYPE_CHECKING:
@@ -35,24 +35,46 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    session: Session, operation: Operation, targets: Sequence[Target], params: Mapping[str, Scalar]
+    session: Session, operation: Operation, items: Sequence[Item], params: Mapping[str, Scalar]
 ) -> Verdict:
     """The verdict on an operation about to be planned."""
     since = session.clock.now() - HOUR_S
     recent = 0 if session.actor.kind == "person" else session.store.count_unasked_runs(since)
     return judge_targets(
-        session.policy, session.actor, operation, targets, params, recent_changes=recent
+        session.policy,
+        session.actor,
+        operation,
+        _touched(items),
+        params,
+        raises=_raises(items),
+        recent_changes=recent,
     )
 
 
 def judge_plan(session: Session, plan: Plan) -> Verdict:
     """The verdict on a stored plan, under the policy of now; its tier never falls."""
     operation = get_operation(plan.operation)
-    targets = [item.target for item in plan.items]
-    verdict = judge_targets(session.policy, session.actor, operation, targets, plan.params)
+    verdict = judge_targets(
+        session.policy,
+        session.actor,
+        operation,
+        _touched(plan.items),
+        plan.params,
+        raises=_raises(plan.items),
+    )
     if verdict.tier >= plan.tier:
         return verdict
     return _decide(session.policy, session.actor, operation, plan.tier, plan.tier_reasons)
+
+
+def _touched(items: Sequence[Item]) -> list[Target]:
+    """Whom the items are about."""
+    return [item.target for item in items]
+
+
+def _raises(items: Sequence[Item]) -> tuple[str, ...]:
+    """What the decisions themselves found to ask for more consent, each reason once."""
+    return tuple(dict.fromkeys(reason for item in items for reason in item.raises))
 
 
 def judge_targets(
@@ -62,13 +84,15 @@ def judge_targets(
     targets: Sequence[Target],
     params: Mapping[str, Scalar],
     *,
+    raises: tuple[str, ...] = (),
     recent_changes: int = 0,
 ) -> Verdict:
     """The verdict, from values alone.
 
+    raises: what speaks for more consent by the decisions themselves (`Item.raises`).
     recent_changes: what callers that are no person changed at once within the last hour.
     """
-    raising = tuple(_reasons_to_raise(policy, actor, targets, params, recent_changes))
+    raising = (*_reasons_to_raise(policy, actor, targets, params, recent_changes), *raises)
     tier = min(Tier.IRREVERSIBLE, operation.tier + (1 if raising else 0))
     reasons = (f"{operation.id} is tier {operation.tier}", *raising)
     return _decide(policy, actor, operation, tier, reasons)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pveops.api.tasks import get_status
 from pveops.domain.guest import GuestRef, read_guest_config, read_guest_state
 from pveops.errors import NotFoundError, StalePlanError
@@ -15,8 +17,12 @@ if TYPE_CHECKING:
     from pveops.api.client import Client
 
 
+_LASTING = ("name", "identity")
+"""Guards that our own steps leave as they are."""
+
+
 def check_guards(client: Client, item: Item) -> None:
-    """Two requests to the target's node, one for a task.
+    """Two requests to the target's node, one for a task; for a new guest, to its source's.
 
     Raises StalePlanError naming each changed field.
 
@@ -30,15 +36,24 @@ def check_guards(client: Client, item: Item) -> None:
     }
     if changed:
         words = ", ".join(f"{field}: {old!r} -> {new!r}" for field, (old, new) in changed.items())
+        subject = item.source or item.target
         raise StalePlanError(
-            f"{item.target.label} has changed since the plan was made: {words}",
+            f"{subject.label} has changed since the plan was made: {words}",
             hint="ask for the operation again to get a plan of the present state",
             details={"changed": sorted(changed)},
         )
 
 
+def check_identity(client: Client, item: Item) -> None:
+    """As `check_guards`, for a target that we have changed ourselves: is it the same one still."""
+    lasting = {field: item.guards[field] for field in _LASTING if field in item.guards}
+    check_guards(client, msgspec.structs.replace(item, guards=lasting))
+
+
 def _read(client: Client, item: Item) -> dict[str, Scalar]:
-    target = item.target
+    target = item.source or item.target
+    if not item.guards:
+        return {}
     if target.kind == "task":
         return task_guards(get_status(client, target.id).is_running)
     ref = GuestRef(

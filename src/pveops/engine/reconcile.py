@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pveops.api.tasks import list_tasks
-from pveops.engine.verify import Sight, look
+from pveops.engine.goals import look
+from pveops.engine.goals.sight import Sight
 from pveops.errors import AccessError, PveopsError
 from pveops.operations.plan import Call, Item, WaitState
 
@@ -42,18 +43,21 @@ def settle(
     client: Client,
     clock: Clock,
     item: Item,
-    call: Call,
+    number: int,
     *,
     sent_at: float,
     auth_id: str,
     known_upids: frozenset[str],
 ) -> Settlement:
-    """Find out what became of `call`. Only reads.
+    """Find out what became of the call that is step `number` of an item. Only reads.
 
     sent_at: by the server's clock. auth_id: `user@realm!token` as tasks carry it.
     known_upids: tasks of ours that belong to other calls.
     """
-    goal = next((step.state for step in item.steps if isinstance(step, WaitState)), "")
+    call = item.steps[number]
+    if not isinstance(call, Call):
+        raise TypeError(f"step {number} is no call")
+    goal = next((step for step in item.steps[number:] if isinstance(step, WaitState)), None)
     for pause_s in _LOOKS_S:
         clock.sleep(pause_s)
         try:
@@ -82,32 +86,37 @@ def _find_tasks(
     if not call.task_types:
         return []
     since = int(sent_at) - _SLACK_S
+    subject = call.task_id or item.target.id
     rows = list_tasks(
-        client, item.target.node, since=since, vmid=int(item.target.id), source="all"
+        client,
+        call.task_node or item.target.node,
+        since=since,
+        vmid=int(subject),
+        source="all",
     )
     return [
         str(row.upid)
         for row in rows
         if row.upid.type in call.task_types
         and row.upid.user == auth_id
-        and row.upid.id == item.target.id
+        and row.upid.id == subject
         and row.upid.starttime >= since
         and str(row.upid) not in known
     ]
 
 
-def _by_state(client: Client, item: Item, call: Call, goal: str) -> Settlement:
+def _by_state(client: Client, item: Item, call: Call, goal: WaitState | None) -> Settlement:
     """No task of ours was found: tell by the state of the target.
 
     The node's task list shows a token its own tasks always, and PVE registers a worker before it
     answers. So without a task, a state that is as it was means that nothing was executed.
     """
-    if not goal:
+    if goal is None:
         return Settlement("unknown", why="the call leaves no trace that could be read back")
     sight = look(client, item.target, goal, item.before)
-    if sight.state is None:
+    if not sight.is_known:
         return Settlement("unknown", why=sight.why)
-    if sight.is_reached and not _was_reached(item, goal):
+    if sight.is_reached and not _was_reached(item, goal.state):
         return Settlement("reached", sight=sight)
     if sight.is_reached and not call.task_types:
         return Settlement("unknown", sight=sight, why="the state was as wanted before, too")

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pveops.api.tasks import get_status
-from pveops.domain.facts import GuestFacts, read_guest_facts
+from pveops.domain.facts import Scene
 from pveops.domain.guest import Guest
 from pveops.domain.inventory import Inventory, read_inventory, read_membership
 from pveops.domain.selection import Selector, resolve_guest, select_guests
@@ -29,11 +29,10 @@ from pveops.errors import (
     PveopsError,
     UsageError,
 )
-from pveops.operations.catalog import Operation, get_operation
+from pveops.operations.catalog import Operation, Targets, get_operation
 from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.plan import PLAN_FORMAT, Plan, Scalar
-from pveops.operations.power import needs_pending
 from pveops.operations.task import TaskFacts
 from pveops.sanitize import sanitize_text
 
@@ -74,21 +73,16 @@ def propose(session: Session, ask: Ask) -> Proposal:
     blocks (LockedError, BusyError, NoQuorumError, or PreflightError).
     """
     operation = get_operation(ask.operation)
-    inventory = read_inventory(session.reader)
-    facts: Sequence[object]
-    if operation.id.startswith("task."):
-        facts = [_gather_task(session, inventory, name) for name in dict.fromkeys(ask.names)]
-    else:
-        guests = _resolve(inventory, ask)
-        _refuse_unreachable(inventory, guests)
-        facts = _gather(session, operation, guests)
+    facts = _gather(session, operation, ask)
     decide = _load(operation.decides)
-    decisions = tuple(decide(operation.id, fact, dict(ask.params)) for fact in facts)
+    decisions: tuple[Decision, ...] = tuple(
+        decide(operation.id, fact, dict(ask.params)) for fact in facts
+    )
     _refuse_blocked(decisions)
-    to_do = [decision for decision in decisions if decision.item is not None]
-    if not to_do:
+    items = [decision.item for decision in decisions if decision.item is not None]
+    if not items:
         return Proposal(operation, decisions, None, None)
-    verdict = judge(session, operation, [decision.target for decision in to_do], ask.params)
+    verdict = judge(session, operation, items, ask.params)
     return Proposal(operation, decisions, _plan(session, ask, decisions, verdict), verdict)
 
 
@@ -124,23 +118,31 @@ def _refuse_unreachable(inventory: Inventory, guests: Sequence[Guest]) -> None:
         )
 
 
-def _gather(
-    session: Session, operation: Operation, guests: Sequence[Guest]
-) -> tuple[GuestFacts, ...]:
+def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object]:
+    """The facts about each target, in the order of the targets."""
+    inventory = read_inventory(session.reader)
+    if operation.targets is Targets.TASK:
+        return [_gather_task(session, inventory, name) for name in dict.fromkeys(ask.names)]
+    read = _load(operation.reads)
+    if operation.targets is Targets.NEW:
+        found: Sequence[object] = read(session.reader, _scene(session, inventory, ask))
+        return found
+    guests = _resolve(inventory, ask)
+    _refuse_unreachable(inventory, guests)
+    scene = _scene(session, inventory, ask)
+    nodes = [guest.node for guest in guests]
+    return run_bounded(nodes, lambda index: read(session.reader, guests[index], scene))
+
+
+def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
     membership = read_membership(session.reader)
-    is_quorate = membership.is_quorate if membership else None
-    with_pending = needs_pending(operation.id.partition(".")[2])
-
-    def read(guest: Guest) -> GuestFacts:
-        return read_guest_facts(
-            session.reader,
-            guest,
-            is_quorate=is_quorate,
-            with_pending=with_pending,
-            now=session.reader.server_time(),
-        )
-
-    return run_bounded([guest.node for guest in guests], lambda index: read(guests[index]))
+    return Scene(
+        inventory=inventory,
+        is_quorate=membership.is_quorate if membership else None,
+        names=ask.names,
+        params=ask.params,
+        now=session.reader.server_time(),
+    )
 
 
 def _gather_task(session: Session, inventory: Inventory, text: str) -> TaskFacts:
@@ -158,12 +160,11 @@ def _gather_task(session: Session, inventory: Inventory, text: str) -> TaskFacts
     )
 
 
-def _load(place: str) -> Callable[[str, Any, dict[str, Scalar]], Decision]:
+def _load(place: str) -> Callable[..., Any]:
+    """What a row of the catalogue names as `module:function`."""
     module, _, name = place.partition(":")
-    decide: Callable[[str, Any, dict[str, Scalar]], Decision] = getattr(
-        importlib.import_module(module), name
-    )
-    return decide
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def _refuse_blocked(decisions: Sequence[Decision]) -> None:

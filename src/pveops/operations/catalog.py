@@ -39,6 +39,9 @@ class Targets(StrEnum):
     ONE = "one"
     GUESTS = "guests"
     """One guest by name, or many by a selector."""
+    TASK = "task"
+    NEW = "new"
+    """Guests that do not exist yet: `reads` finds out about them all at once."""
 
 
 class Privilege(NamedTuple):
@@ -75,7 +78,11 @@ class Operation(NamedTuple):
     kinds: tuple[str, ...] = ("qemu", "lxc")
     example: str = ""
     decides: str = ""
-    """For changes, where the decision is made: `module:function`, imported when needed."""
+    """For changes, where the decision is made: `module:function`, imported when needed. Called
+    with the operation's id, the facts about one target, and the parameters."""
+    reads: str = "pveops.domain.facts:read_guest_facts"
+    """For changes, where the facts come from: `module:function`. Called with a client, a guest
+    and the scene, once a guest; for `Targets.NEW` with client and scene, once."""
     since: str = "7.4"
 
     @property
@@ -94,6 +101,8 @@ _SEE_NODES = (Privilege("/nodes/{node}", "Sys.Audit"),)
 _SEE_STORAGES = (Privilege("/storage/{storage}", "Datastore.Audit"),)
 _POWER = (Privilege("/vms/{vmid}", "VM.PowerMgmt"), Privilege("/vms/{vmid}", "VM.Audit"))
 _DECIDE_POWER = "pveops.operations.power:decide_power"
+_READ_PENDING = "pveops.domain.facts:read_guest_facts_with_pending"
+"""For what makes a guest start from scratch, so that pending changes take effect."""
 
 _TIMEOUT = Param(
     "timeout",
@@ -116,6 +125,7 @@ def _power(
     effect: Effect,
     params: tuple[Param, ...] = (),
     kinds: tuple[str, ...] = ("qemu", "lxc"),
+    **rest: str,
 ) -> Operation:
     return Operation(
         f"guest.{verb}",
@@ -128,6 +138,7 @@ def _power(
         kinds,
         f"pve guest {verb} web01",
         _DECIDE_POWER,
+        **rest,
     )
 
 
@@ -148,7 +159,7 @@ OPERATIONS: tuple[Operation, ...] = (
         targets=Targets.ONE,
         privileges=_SEE_GUESTS,
     ),
-    _power("start", "start guests", Tier.REVERSIBLE, Effect.REPEATABLE),
+    _power("start", "start guests", Tier.REVERSIBLE, Effect.REPEATABLE, reads=_READ_PENDING),
     _power(
         "shutdown",
         "shut guests down cleanly",
@@ -166,6 +177,7 @@ OPERATIONS: tuple[Operation, ...] = (
         Tier.DISRUPTIVE,
         Effect.ONCE,
         (_TIMEOUT,),
+        reads=_READ_PENDING,
     ),
     _power(
         "reset",
@@ -207,7 +219,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "end a running task by force; what it left behind stays",
         Tier.DISRUPTIVE,
         Effect.ONCE,
-        Targets.ONE,
+        Targets.TASK,
         (Privilege("/nodes/{node}", "Sys.Modify"),),
         example="pve task cancel UPID",
         decides="pveops.operations.task:decide_cancel",

@@ -14,10 +14,14 @@ import msgspec
 from pveops.errors import StoreError
 from pveops.operations.findings import Finding
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 _ID_LENGTH = 12
 
 Scalar = str | int | float | bool | None
+
+
+VMID = "{vmid}"
+"""In paths of an item that makes a guest: the id that the guest gets."""
 
 
 class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
@@ -29,6 +33,15 @@ class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
     effect: str = "C"
     task_types: tuple[str, ...] = ()
     """What the task it starts may be called; empty for calls without a task."""
+    does: str = ""
+    """What it does, in a few words, such as `set onboot=0`; empty: the operation's own verb."""
+    new_id: str = ""
+    """The parameter that carries the id of the guest that the call makes (`vmid`, `newid`). When
+    that id was taken meanwhile, another free one is used: PVE reserves none."""
+    task_node: str = ""
+    """Where its task runs, when that is not the target's node."""
+    task_id: str = ""
+    """The id that its task carries, when that is not the target's."""
 
 
 class WaitTask(msgspec.Struct, frozen=True, tag="wait-task"):
@@ -37,14 +50,16 @@ class WaitTask(msgspec.Struct, frozen=True, tag="wait-task"):
     timeout_s: float
 
 
-class WaitState(msgspec.Struct, frozen=True, tag="wait-state"):
+class WaitState(msgspec.Struct, frozen=True, tag="wait-state", omit_defaults=True):
     """Read the target back until it is as wanted; this, and no task, makes it "done".
 
-    state: a name in `engine.verify`, such as `power.stopped`.
+    state: a name in `engine.goals`, such as `power.stopped`. expect: what the goal is about, such
+    as the values of a configuration. Each call is followed by one before the next call.
     """
 
     state: str
     timeout_s: float
+    expect: dict[str, Scalar] = {}
 
 
 class Note(msgspec.Struct, frozen=True, tag="note"):
@@ -69,6 +84,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     digest: str = ""
     tags: tuple[str, ...] = ()
     pool: str = ""
+    is_new: bool = False
+    """The guest does not exist yet; `id` is the free one that was found."""
 
     @property
     def label(self) -> str:
@@ -80,7 +97,9 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def lock_key(self) -> str:
-        """What two runs must not work on at the same time."""
+        """What two runs must not work on at the same time. A guest to be is known by its name."""
+        if self.is_new:
+            return f"new/{self.name or self.id}"
         return f"{self.kind}/{self.id}"
 
 
@@ -99,6 +118,10 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is gone afterwards, in words; empty: nothing."""
     undo: str = ""
     """The command that takes it back; empty: nothing does."""
+    raises: tuple[str, ...] = ()
+    """Why this needs more consent than the operation usually does: one tier higher."""
+    source: Target | None = None
+    """The guest that a new one is made from; the guards are about it."""
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):

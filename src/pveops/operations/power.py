@@ -15,7 +15,8 @@ from pveops.operations.findings import blocks_among
 from pveops.operations.guards import guest_guards
 from pveops.operations.plan import Call, Item, Scalar, Target, WaitState, WaitTask
 from pveops.operations.power_checks import PAUSED_STATES, PowerCase, check_power
-from pveops.units import format_bytes, format_duration
+from pveops.operations.subject import headline_of, target_of
+from pveops.units import format_bytes
 
 _GRACE_S = 30
 _HA_GRACE_S = 120
@@ -43,11 +44,6 @@ _VERBS: dict[str, _Verb] = {
 }
 
 
-def needs_pending(verb: str) -> bool:
-    """Whether the pending changes matter to the verb: it makes the guest start from scratch."""
-    return verb in {"reboot", "start"}
-
-
 def decide_power(operation_id: str, facts: GuestFacts, params: dict[str, Scalar]) -> Decision:
     """What `guest.<verb>` comes to for one guest.
 
@@ -60,27 +56,13 @@ def decide_power(operation_id: str, facts: GuestFacts, params: dict[str, Scalar]
             f"{guest.ref.label} is a container; only VMs can be {verb}",
             hint=f"pve guest reboot {guest.vmid}",
         )
-    target = _target(facts)
+    target = target_of(facts)
     if _is_already_so(verb, facts, params):
         return Decision(target, (), is_already_so=True, state=facts.state.power)
     findings = check_power(PowerCase(verb, facts, params))
     if blocks_among(findings):
         return Decision(target, findings, state=facts.state.power)
     return Decision(target, findings, _item(verb, facts, params, target), state=facts.state.power)
-
-
-def _target(facts: GuestFacts) -> Target:
-    guest = facts.guest
-    return Target(
-        kind=guest.kind,
-        id=str(guest.vmid),
-        name=facts.state.ref.name,
-        node=guest.node,
-        identity=facts.config.identity,
-        digest=facts.config.digest,
-        tags=guest.tags,
-        pool=guest.pool,
-    )
 
 
 def _is_already_so(verb: str, facts: GuestFacts, params: dict[str, Scalar]) -> bool:
@@ -117,7 +99,7 @@ def _item(verb: str, facts: GuestFacts, params: dict[str, Scalar], target: Targe
     goal = "power.hibernated" if verb == "suspend" and params.get("to_disk") else row.goal
     return Item(
         target=target,
-        headline=_headline(facts),
+        headline=headline_of(facts),
         guards=guest_guards(facts.state, facts.config),
         before={
             "power": facts.state.power,
@@ -151,13 +133,6 @@ def _call_params(verb: str, params: dict[str, Scalar], kind: str) -> dict[str, S
     if verb == "suspend" and params.get("to_disk") and kind == "qemu":
         sent["todisk"] = True
     return sent
-
-
-def _headline(facts: GuestFacts) -> str:
-    state = facts.state
-    if state.is_running:
-        return f"{state.power.upper()} {format_duration(state.uptime_s)}"
-    return state.power.upper()
 
 
 def _losses(verb: str, facts: GuestFacts) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The power verbs of `pve guest`, made from their rows in the catalogue."""
+"""Commands that change guests, made from their rows in the catalogue."""
 
 from __future__ import annotations
 
@@ -46,9 +46,14 @@ def _duration_within(param: Param) -> Callable[[click.Context, click.Parameter, 
     return convert
 
 
-def power_command(verb: str) -> click.Command:
+def guest_verb(verb: str) -> click.Command:
     """`pve guest VERB`."""
-    operation = get_operation(f"guest.{verb}")
+    return change_command(f"guest.{verb}")
+
+
+def change_command(operation_id: str) -> click.Command:
+    """`pve NOUN VERB [GUEST]... [SELECTOR]... [PARAMETER]...`, from the row of that id."""
+    operation = get_operation(operation_id)
 
     @click.pass_obj
     def run(call: Call, /, guests: tuple[str, ...], **options: Any) -> Answer | Written:
@@ -56,7 +61,7 @@ def power_command(verb: str) -> click.Command:
 
     decorated: Any = selector_options(wait_option(run))
     return Command(
-        verb,
+        operation.command.rpartition(" ")[2],
         callback=decorated,
         help=_help(operation),
         operation=operation.id,

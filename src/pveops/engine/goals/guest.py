@@ -1,0 +1,67 @@
+"""Goals about a guest's being: made, gone, turned into a template."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pveops.domain.guest import read_guest_config, read_guest_state
+from pveops.domain.inventory import read_inventory
+from pveops.engine.goals.place import ref_of
+from pveops.engine.goals.sight import Look, Sight, Sought
+from pveops.errors import NotFoundError
+from pveops.operations.plan import Scalar
+
+if TYPE_CHECKING:
+    from pveops.api.client import Client
+
+
+def _look_for_guest(client: Client, sought: Sought) -> Sight:
+    """Reached when a guest of that id and name is there and no lock says that it is being made."""
+    ref = ref_of(sought.target)
+    try:
+        state = read_guest_state(client, ref)
+        config = read_guest_config(client, ref)
+    except NotFoundError:
+        return Sight(False, "not there", {"exists": False})
+    lock = state.lock or config.get("lock")
+    name = config.get("name" if ref.kind == "qemu" else "hostname") or state.ref.name
+    is_made = not lock and (not ref.name or name == ref.name)
+    word = f"locked ({lock})" if lock else state.power
+    after: dict[str, Scalar] = {"exists": True, "power": state.power, "node": ref.node}
+    return Sight(is_made, word, {**after, "vmid": ref.vmid, "name": name})
+
+
+def _look_for_absence(client: Client, sought: Sought) -> Sight:
+    """Reached when no node has a guest of that id any more.
+
+    PVE answers with a 500 that its configuration file does not exist; the cluster's list tells
+    whether it only moved.
+    """
+    ref = ref_of(sought.target)
+    try:
+        state = read_guest_state(client, ref)
+    except NotFoundError:
+        elsewhere = [
+            guest
+            for guest in read_inventory(client).guests
+            if guest.vmid == ref.vmid and guest.node != ref.node
+        ]
+        if elsewhere:
+            word = f"on {elsewhere[0].node}"
+            return Sight(False, word, {"exists": True, "node": elsewhere[0].node})
+        return Sight(True, "gone", {"exists": False})
+    return Sight(False, state.power, {"exists": True, "power": state.power})
+
+
+def _look_for_template(client: Client, sought: Sought) -> Sight:
+    state = read_guest_state(client, ref_of(sought.target))
+    is_reached = state.is_template and not state.lock
+    word = "a template" if state.is_template else "no template"
+    return Sight(is_reached, word, {"is_template": state.is_template})
+
+
+GOALS: dict[str, Look] = {
+    "guest.exists": _look_for_guest,
+    "guest.gone": _look_for_absence,
+    "guest.template": _look_for_template,
+}

@@ -1,0 +1,43 @@
+"""What a look at a target has shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from pveops.operations.plan import Scalar, Target
+
+if TYPE_CHECKING:
+    from pveops.api.client import Client
+
+Values = Mapping[str, Scalar]
+
+
+class Sight(NamedTuple):
+    """One look. `is_known` is False when nobody could look; `why` tells what stood against it.
+
+    word: the state in a word or two. after: the state for receipts and records.
+    """
+
+    is_reached: bool
+    word: str
+    after: dict[str, Scalar]
+    is_known: bool = True
+    why: str = ""
+
+
+class Sought(NamedTuple):
+    """What is looked for: the goal's own values, and the state before the change."""
+
+    target: Target
+    before: Values
+    expect: Values
+
+
+Look = Callable[["Client", Sought], Sight]
+"""One look at a target. Raises NotFoundError and UnreachableError as the client does."""
+
+
+def unknown(why: str) -> Sight:
+    """Nobody could look."""
+    return Sight(False, "unknown", {"power": "unknown"}, is_known=False, why=why)
