@@ -77,6 +77,7 @@ class ItemRun:
         self._sent_at = 0.0
         self._upid = ""
         self._task: TaskOutcome | None = None
+        self._is_resumed = False
         self._done: list[str] = []
         """What has taken effect so far, in words."""
 
@@ -97,17 +98,17 @@ class ItemRun:
             return msgspec.convert(ended.data, ItemOutcome)
         told = [entry for entry in entries if entry.kind not in {"outcome", "refused"}]
         refused = [entry for entry in entries if entry.kind == "refused"]
+        self._is_resumed = True
+        self._remember(told)
         if refused and (not told or refused[-1].seq > told[-1].seq):
-            return self._end(
-                "not-executed", refused[-1].data["message"], error="E_REFUSED", code=4
-            )
+            text = str(refused[-1].data["message"])
+            return self._stopped(text, error="E_REFUSED", code=4, hint="")
         if not told and self._tools.clock.now() >= self._plan.expires:
             return self._refused(StalePlanError("the plan expired before this was begun"))
         if not told:
             return self.execute()
         last = told[-1]
         step = int(last.data["step"])
-        self._remember(told)
         if last.kind in {"intent", "lost"}:
             return self._settle(step, float(last.data["server_time"]))
         self._upid = str(last.data.get("upid", ""))
@@ -140,6 +141,11 @@ class ItemRun:
         return self._end("done", self._words_of_success(sight), sight=sight)
 
     def _call(self, number: int, call: Call) -> ItemOutcome | None:
+        if self._is_resumed:
+            try:
+                self._look_before_going_on()
+            except PveopsError as changed:
+                return self._refused(changed)
         if call.new_id:
             return self._call_for_new_guest(number)
         for pause_s in (*_BUSY_PAUSES_S, None):
@@ -156,6 +162,14 @@ class ItemRun:
             except PveopsError as changed:
                 return self._refused(changed)
         return None
+
+    def _look_before_going_on(self) -> None:
+        """Nobody knows how long the run lay: its consent may have ended, its target may differ."""
+        if self._tools.clock.now() >= self._plan.expires:
+            raise StalePlanError(
+                "the plan expired before this was begun", hint="ask for what is left again"
+            )
+        self._look_again()
 
     def _look_again(self) -> None:
         """Before a repetition: the guards; once we have changed the guest, its identity alone."""
