@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pveops.cli.answer import Answer, Written, choose_fields, limit_listing
 
 if TYPE_CHECKING:
     from pveops.cli.call import Call
+
+
+class UnwrittenError(Exception):
+    """stdout takes no answer (closed, or its disk is full). `code` is what it would have been.
+
+    run: the run that the answer was about, if it was about one.
+    """
+
+    def __init__(self, code: int, run: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.run = run
 
 
 def emit(call: Call, outcome: Answer | Written) -> int:
@@ -19,7 +32,15 @@ def emit(call: Call, outcome: Answer | Written) -> int:
         show(answer, call)
         return answer.code
     written = outcome if isinstance(outcome, Written) else write(call, outcome)
-    call.stdout.write(written.text)
+    try:
+        call.stdout.write(written.text)
+        call.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, AttributeError, ValueError) as error:
+        # A closed stdout is None or a closed file, by how it was closed.
+        found = re.search(r"run_[0-9a-f]{10}", written.text)
+        raise UnwrittenError(written.code, found[0] if found else "") from error
     return written.code
 
 

@@ -69,6 +69,7 @@ def list_nodes(call: Call) -> Answer:
 def show_node(call: Call, node: str) -> Answer:
     """Show one node: load, version, storages, guests."""
     from pveops.cli.guest_items import count_guests, guest_listing
+    from pveops.cli.storage import storage_item, use_of
     from pveops.domain.inventory import read_inventory
 
     inventory = read_inventory(call.wiring.reader)
@@ -88,14 +89,14 @@ def show_node(call: Call, node: str) -> Answer:
             ("ha", found.hastate),
             (
                 "storages",
-                ", ".join(f"{each.storage} {each.used_share:.0%}" for each in storages),
+                ", ".join(f"{each.storage} {use_of(each)}" for each in storages),
             ),
             ("guests", count_guests(guests)),
         )
     )
     data = {
         "node": node_item(found, len(guests)) | more,
-        "storages": [storage._asdict() for storage in storages],
+        "storages": [storage_item(storage) for storage in storages],
         "guests": [guest._asdict() for guest in guests],
     }
     return Answer(f"{node} is {found.status}", data=data, blocks=(facts, guest_listing(guests)))

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pveops.cli.call import Call
+from pveops.cli.emit import UnwrittenError
 from pveops.cli.failure import Terminated, answer_of
+from pveops.errors import InternalError
 
 if TYPE_CHECKING:
     import click
@@ -21,6 +23,8 @@ def run_process(program: str, arguments: Sequence[str]) -> int:
     try:
         code = run_call(call)
         sys.stdout.flush()
+    except UnwrittenError as problem:
+        return _tell_unwritten(problem)
     except BrokenPipeError:
         # Whoever read us has seen enough; the flush at exit must not complain either.
         import os
@@ -42,12 +46,26 @@ def run_call(call: Call) -> int:
         if outcome is None or isinstance(outcome, int):
             return outcome or 0
         return emit(call, outcome)
-    except BrokenPipeError:
+    except (BrokenPipeError, UnwrittenError):
         raise
     except BaseException as problem:  # noqa: BLE001 - the last line of defence
         return _fail(call, problem)
     finally:
         call.close()
+
+
+def _tell_unwritten(problem: UnwrittenError) -> int:
+    """The answer is lost, the work is not: say where it stands, and never end with 0."""
+    import os
+
+    text = f"error E_OUTPUT: the answer could not be written to stdout: {problem.__cause__}\n"
+    if problem.run:
+        text += f"next: pve run show {problem.run}\n"
+    if sys.stderr is not None:
+        sys.stderr.write(text)
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return problem.code or InternalError.exit_code
 
 
 def root_of(program: str) -> click.Command:

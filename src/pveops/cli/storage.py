@@ -30,8 +30,15 @@ _FIELDS = (*Storage._fields, "used_share")
 
 
 def storage_item(storage: Storage) -> dict[str, Any]:
-    """A storage as a JSON object."""
+    """A storage as a JSON object. Figures that nobody knows are null, never 0."""
+    if not storage.has_figures:
+        return storage._asdict() | dict.fromkeys(("used_bytes", "total_bytes", "used_share"))
     return storage._asdict() | {"used_share": round(storage.used_share, 4)}
+
+
+def use_of(storage: Storage) -> str:
+    """How full it is, in a word."""
+    return f"{storage.used_share:.0%}" if storage.has_figures else "unknown"
 
 
 @group.command("list", operation="storage.list")
@@ -45,10 +52,13 @@ def list_storages(call: Call, node: str | None) -> Answer:
     inventory = read_inventory(call.wiring.reader)
     storages = [each for each in inventory.storages if node is None or each.node == node]
     rows = storages if node is not None else _shared_once(storages)
-    fullest = max(rows, key=lambda each: each.used_share, default=None)
+    known = [each for each in rows if each.has_figures]
+    fullest = max(known, key=lambda each: each.used_share, default=None)
     verdict = count_of(len({each.storage for each in rows}), "storage")
-    if fullest is not None and fullest.total_bytes:
-        verdict += f"; fullest: {fullest.storage} on {fullest.node}, {fullest.used_share:.0%}"
+    if fullest is not None:
+        verdict += f"; fullest: {fullest.storage} on {fullest.node}, {use_of(fullest)}"
+    if len(known) < len(rows):
+        verdict += f"; unknown: {', '.join(_place(each) for each in rows if each not in known)}"
     return Answer(verdict, blocks=(Listing(rows, storage_item, _FIELDS, _COLUMNS),))
 
 
@@ -71,6 +81,10 @@ def show_storage(call: Call, storage: str) -> Answer:
     kind = "shared" if rows[0].is_shared else "local to each node"
     verdict = f"{storage} ({rows[0].type}, {kind}) on {_nodes(rows)}"
     return Answer(verdict, blocks=(Listing(rows, storage_item, _FIELDS, _COLUMNS),))
+
+
+def _place(storage: Storage) -> str:
+    return f"{storage.storage} on {storage.node}"
 
 
 def _nodes(rows: Sequence[Storage]) -> str:

@@ -23,6 +23,11 @@ class Storage(NamedTuple):
     total_bytes: int
 
     @property
+    def has_figures(self) -> bool:
+        """Whether its use is known now; of what is inactive, or on a dead node, nobody knows."""
+        return self.total_bytes > 0 and self.status == "available"
+
+    @property
     def used_share(self) -> float:
         """Between 0 and 1; 0 when the size is not known."""
         return self.used_bytes / self.total_bytes if self.total_bytes else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +94,37 @@ def test_a_name_that_the_locale_cannot_write_is_still_written():
         check=False,
     )
     assert done.stdout == "caf\\xe9\\u2603\n"
+
+
+@pytest.mark.parametrize("command", ["pve --help", "pve guest list"])
+def test_an_answer_that_cannot_be_written_is_told_on_stderr(command, tmp_path):
+    """A full disk behind stdout: no traceback, and never the exit code of success."""
+    program, *arguments = command.split()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", ENTER.format(program, program), *arguments],
+            env={**os.environ, "PVE_HOME": str(tmp_path), "HOME": str(tmp_path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "could not be written" in done.stderr
+
+
+def test_a_closed_stdout_is_told_on_stderr(tmp_path):
+    code = f"import os; os.close(1); {ENTER.format('pve', 'pve')}"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "guest", "list"],
+        env={**os.environ, "PVE_HOME": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 7
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error E_OUTPUT: ")

@@ -258,3 +258,12 @@ def test_free_text_in_rows_is_shown_only_when_it_is_named(cli, cluster):
     assert "stop all guests" not in outcome.out
     assert "not shown: comment" in outcome.lines[0]
     assert "stop all guests" in cli.run("pve api get /pools --fields poolid,comment").out
+
+
+def test_the_use_of_a_storage_on_a_dead_node_is_unknown(cli, cluster):
+    cluster.nodes["pve1"] = "offline"
+    assert '"used_share":null' in cli.run("pve storage show local --json").out
+    listed = cli.run("pve storage list")
+    assert "97%" not in listed.out
+    assert listed.lines[0].endswith("unknown: local on pve1")
+    assert "local unknown" in cli.run("pve node show pve1").out
