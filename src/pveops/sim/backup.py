@@ -226,7 +226,7 @@ class BackupJob:
                 f"--timeout {stopwait_s}' failed: exit code 255"
             )
         yield needed_s
-        power_off(guest)
+        power_off(self.node.cluster, guest)
 
     def _resume(self, task: Task, guest: Guest, stopped_at: float) -> None:
         """The guest runs again, as soon as nothing of it is needed at rest."""

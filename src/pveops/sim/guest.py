@@ -12,6 +12,13 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from pveops.sim.guest_volumes import (
+    add_unused,
+    is_in_use,
+    is_owned,
+    is_volume_key,
+    parse_volume,
+)
 from pveops.sim.refusal import die
 
 if TYPE_CHECKING:
@@ -158,17 +165,45 @@ def release_flock(guest: Guest, holder: Task) -> None:
 
 def start_process(cluster: Cluster, node: Node, guest: Guest) -> None:
     """The guest runs from now on, with what was pending applied."""
-    apply_pending(guest)
+    apply_pending(cluster, guest)
     guest.process = Process(node.next_pid(), cluster.timeline.now(), dict(guest.config))
 
 
-def apply_pending(guest: Guest) -> None:
+def apply_pending(cluster: Cluster, guest: Guest) -> None:
     """What waited for a full stop takes effect."""
-    for key in guest.pending_deletes:
-        guest.config.pop(key, None)
-    guest.config.update(guest.pending)
+    for key, is_forced in list(guest.pending_deletes.items()):
+        drop_option(cluster, guest, key, force=is_forced)
+    for key, value in guest.pending.items():
+        replace_option(guest, key, value)
     guest.pending.clear()
     guest.pending_deletes.clear()
+
+
+def drop_option(cluster: Cluster, guest: Guest, key: str, *, force: bool = False) -> None:
+    """Take an option out; a volume becomes unused, or, with `force`, is destroyed."""
+    value = guest.config.pop(key, None)
+    if value is None or not is_volume_key(guest.kind, key):
+        return
+    volume = parse_volume(guest.kind, key, str(value))
+    if not volume.is_on_storage or not is_owned(cluster.storages, guest, volume.volid):
+        return
+    is_generated = volume.is_cdrom
+    if not (force or is_generated):
+        add_unused(guest.config, volume.volid)
+    elif not is_in_use(guest, volume.volid):
+        cluster.storages.free(cluster.nodes[guest.node], volume.volid)
+
+
+def replace_option(guest: Guest, key: str, value: Any) -> None:
+    """Set an option; the volume that it named before becomes unused."""
+    old = guest.config.get(key)
+    guest.config[key] = value
+    if old is None or not is_volume_key(guest.kind, key):
+        return
+    before = parse_volume(guest.kind, key, str(old))
+    after = parse_volume(guest.kind, key, str(value))
+    if before.is_on_storage and not before.is_cdrom and before.volid != after.volid:
+        add_unused(guest.config, before.volid)
 
 
 def shown_config(guest: Guest, *, current: bool = False) -> dict[str, Any]:

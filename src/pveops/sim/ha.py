@@ -100,17 +100,18 @@ def _manage(cluster: Cluster, resource: Resource, guest: Guest) -> None:
             start_process(cluster, node, guest)
         resource.current = "started"
     elif resource.state in {"stopped", "disabled"}:
-        _stop(resource, guest, cluster.timeline.now())
+        _stop(cluster, resource, guest)
 
 
-def _stop(resource: Resource, guest: Guest, now: float) -> None:
+def _stop(cluster: Cluster, resource: Resource, guest: Guest) -> None:
+    now = cluster.timeline.now()
     if guest.process is None:
         resource.current = "stopped"
         return
     resource.current = "request_stop"
     asked = guest.process.asked_to_stop_at
     if resource.stop_timeout_s == 0:
-        power_off(guest)
+        power_off(cluster, guest)
         resource.current = "stopped"
     elif asked is None:
         guest.process.asked_to_stop_at = now
@@ -119,7 +120,7 @@ def _stop(resource: Resource, guest: Guest, now: float) -> None:
         is_down = takes is not None and now - asked >= takes
         # HA always cuts the power when the timeout has passed (PVE/HA/Resources/PVEVM.pm).
         if is_down or now - asked >= (resource.stop_timeout_s or 0.0):
-            power_off(guest)
+            power_off(cluster, guest)
             resource.current = "stopped"
 
 

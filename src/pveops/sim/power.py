@@ -109,7 +109,7 @@ def stop(node: Node, kind: str, vmid: int) -> Body:
                 return
             guest.check_lock("suspended", "mounted")
             yield _STOP_S
-            power_off(guest)
+            power_off(node.cluster, guest)
         finally:
             release_flock(guest, task)
 
@@ -122,10 +122,10 @@ def _unknown(node: Node, kind: str, vmid: int) -> str:
     return f"Configuration file 'nodes/{node.name}/lxc/{vmid}.conf' does not exist"
 
 
-def power_off(guest: Guest) -> None:
+def power_off(cluster: Cluster, guest: Guest) -> None:
     """The process is gone; what waited for that takes effect."""
     guest.process = None
-    apply_pending(guest)
+    apply_pending(cluster, guest)
 
 
 def shutdown(
@@ -173,7 +173,7 @@ def _shut_down(task: Task, guest: Guest, timeout_s: float, *, force: bool, resta
             break
         yield min(_STEP_S, max(0.1, deadline - now()))
     if _has_gone_down(guest, now()):
-        power_off(guest)
+        power_off(task.node.cluster, guest)
         return
     if not (force or (guest.kind == "lxc" and restart)):
         if guest.kind == "qemu":
@@ -182,7 +182,7 @@ def _shut_down(task: Task, guest: Guest, timeout_s: float, *, force: bool, resta
     if guest.kind == "qemu":
         task.log("VM still running - terminating now with SIGTERM")
         yield _STEP_S
-    power_off(guest)
+    power_off(task.node.cluster, guest)
 
 
 def _ask_agent(task: Task, guest: Guest) -> Steps:
@@ -192,8 +192,14 @@ def _ask_agent(task: Task, guest: Guest) -> Steps:
         yield 0.2
         return
     yield _AGENT_PING_S
-    task.log(
-        f"QEMU Guest Agent is not running - VM {guest.vmid} qga command 'guest-ping' failed - "
+    task.log(agent_silence(task.node, guest.vmid))
+
+
+def agent_silence(node: Node, vmid: int) -> str:
+    """What a worker writes down when the agent does not answer in three seconds."""
+    protocol = "qga" if node.version.at_least("9.0") else "qmp"
+    return (
+        f"QEMU Guest Agent is not running - VM {vmid} {protocol} command 'guest-ping' failed - "
         "got timeout"
     )
 

@@ -16,6 +16,7 @@ from pveops.sim.volume import (
     DIRECTORIES,
     FILE_TYPES,
     Volume,
+    VolumeName,
     disk_file,
     image_name,
     parse_name,
@@ -209,6 +210,10 @@ class Storages:
         return Usage(
             backing.total_bytes, used, max(0, backing.total_bytes - used - backing.reserved_bytes)
         )
+
+    def parse(self, storage: Storage, name: str) -> VolumeName | None:
+        """What a volume's name says on this storage."""
+        return parse_name(storage.type, name)
 
     def resolve(self, volid: str) -> tuple[Storage, str]:
         """Storage and volume name of a volume id; dies where parse_volume_id does."""

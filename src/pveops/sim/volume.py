@@ -7,8 +7,12 @@ A volume id is `STORAGE:VOLNAME`; what a VOLNAME looks like depends on the type 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pveops.sim.storage import Storage
 
 FILE_TYPES = frozenset({"dir", "nfs", "cifs", "cephfs", "btrfs"})
 """Types that keep volumes as files below a path."""
@@ -156,3 +160,19 @@ def disk_file(storage_type: str, vmid: int, label: str, format_: str) -> str:
     prefix = "subvol" if format_ == "subvol" else "vm"
     suffix = f".{format_}" if storage_type in FILE_TYPES else ""
     return f"{prefix}-{vmid}-{label}{suffix}"
+
+
+def announce_format(log: Callable[[str], None], storage: Storage, volume: Volume) -> None:
+    """The line that qemu-img writes when it makes a file."""
+    if storage.type not in FILE_TYPES or volume.format == "subvol":
+        return
+    size = f"size={volume.size_bytes}"
+    details = {
+        "qcow2": (
+            "cluster_size=65536 extended_l2=off preallocation=metadata compression_type=zlib "
+            f"{size} lazy_refcounts=off refcount_bits=16"
+        ),
+        "raw": f"{size} preallocation=off",
+    }
+    path, format_ = storage.path(volume.name), volume.format
+    log(f"Formatting '{path}', fmt={format_} {details.get(format_, size)}")

@@ -13,6 +13,7 @@ from pveops.sim.archive import Archive, get_archive, restore_ct_volumes, restore
 from pveops.sim.call import Call
 from pveops.sim.guest import Guest, start_process
 from pveops.sim.handlers.storage_content import check_volume_access
+from pveops.sim.identity import new_mac, new_uuid
 from pveops.sim.property_string import format_properties, parse_properties
 from pveops.sim.refusal import ApiError, die, parameter_error
 from pveops.sim.tasks import AbortedError, Task, TaskError, start_task
@@ -161,11 +162,11 @@ def _given(call: Call) -> dict[str, Any]:
 
 
 def _vm_config(call: Call, archive: Archive, lines: dict[str, str]) -> dict[str, Any]:
-    config = {**archive.config, **lines, "vmgenid": _uuid(call)}
+    config = {**archive.config, **lines, "vmgenid": new_uuid(call.cluster.random)}
     if call.get("unique"):
         if "smbios1" in config:
             parts = parse_properties(str(config["smbios1"]))
-            config["smbios1"] = format_properties({**parts, "uuid": _uuid(call)})
+            config["smbios1"] = format_properties({**parts, "uuid": new_uuid(call.cluster.random)})
         for name in [name for name in config if re.fullmatch(r"net\d+", name)]:
             config[name] = _with_new_mac(call, str(config[name]))
     return config | _given(call)
@@ -176,7 +177,7 @@ def _ct_config(call: Call, archive: Archive, lines: dict[str, str]) -> dict[str,
     if call.get("unique"):
         for name in [name for name in config if re.fullmatch(r"net\d+", name)]:
             parts = parse_properties(str(config[name]))
-            config[name] = format_properties({**parts, "hwaddr": _mac(call)})
+            config[name] = format_properties({**parts, "hwaddr": new_mac(call.cluster.random)})
     return config | {k: v for k, v in _given(call).items() if not _MOUNT.fullmatch(k)}
 
 
@@ -184,15 +185,4 @@ def _with_new_mac(call: Call, text: str) -> str:
     """`virtio=BC:24:11:...,bridge=vmbr0` with another address."""
     head, comma, rest = text.partition(",")
     model = head.partition("=")[0]
-    return f"{model}={_mac(call)}{comma}{rest}"
-
-
-def _mac(call: Call) -> str:
-    bits = call.cluster.random.getrandbits(24)
-    return f"BC:24:11:{bits >> 16:02X}:{bits >> 8 & 255:02X}:{bits & 255:02X}"
-
-
-def _uuid(call: Call) -> str:
-    digits = f"{call.cluster.random.getrandbits(128):032x}"
-    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
-    return "-".join(parts)
+    return f"{model}={new_mac(call.cluster.random)}{comma}{rest}"
