@@ -10,17 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from pveops.domain.facts import ActiveTask, GuestFacts
+from pveops.domain.facts import GuestFacts
 from pveops.operations.findings import Finding
+from pveops.operations.guest_checks import check_lock, check_tasks, subject_of, worst_first
 from pveops.operations.plan import Scalar
-from pveops.units import format_duration
 
 PAUSED_STATES = frozenset({"paused", "suspended"})
 _GRACEFUL = frozenset({"shutdown", "reboot"})
 _NEEDS_RUNNING = frozenset({"reboot", "reset", "suspend"})
 _INTERRUPTS = frozenset({"shutdown", "stop", "reboot", "reset", "suspend"})
-_BRIEF_TASKS = frozenset({"vncproxy", "spiceproxy", "termproxy", "vncshell"})
-"""Consoles: they hold no lock and mean no work in progress."""
+_PERMITTED_LOCKS = {
+    "start": frozenset({"suspended", "mounted"}),
+    "stop": frozenset({"mounted"}),
+    "suspend": frozenset({"backup"}),
+    "resume": frozenset({"suspended", "backup"}),
+}
+"""Locks that PVE itself lets a verb pass (QemuServer.pm vm_start, vm_suspend; LXC.pm)."""
 
 
 class PowerCase(NamedTuple):
@@ -33,7 +38,7 @@ class PowerCase(NamedTuple):
     @property
     def subject(self) -> str:
         """The guest as a finding names it."""
-        return f"{'vm' if self.facts.guest.kind == 'qemu' else 'ct'}/{self.facts.guest.vmid}"
+        return subject_of(self.facts)
 
     @property
     def name(self) -> str:
@@ -43,9 +48,7 @@ class PowerCase(NamedTuple):
 
 def check_power(case: PowerCase) -> tuple[Finding, ...]:
     """Every finding, the blocking ones first."""
-    found = [finding for check in _CHECKS for finding in check(case)]
-    order = {"block": 0, "warn": 1, "info": 2}
-    return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+    return worst_first(finding for check in _CHECKS for finding in check(case))
 
 
 def _check_template(case: PowerCase) -> Iterator[Finding]:
@@ -60,64 +63,11 @@ def _check_template(case: PowerCase) -> Iterator[Finding]:
 
 
 def _check_lock(case: PowerCase) -> Iterator[Finding]:
-    lock = case.facts.state.lock or case.facts.config.get("lock")
-    if not lock or _lock_permits(case, lock):
-        return
-    holders = [task for task in case.facts.tasks if task.type not in _BRIEF_TASKS]
-    if holders:
-        evidence = "held by the running task " + ", ".join(task.upid for task in holders)
-        remedy = f"wait for it: `pve task wait {holders[0].upid}`"
-    else:
-        evidence = "no running task of this guest is visible: the lock may be stale"
-        tool = "qm" if case.facts.guest.kind == "qemu" else "pct"
-        remedy = (
-            f"look at `pve task list --guest {case.name}`; only root on {case.facts.guest.node} "
-            f"can remove a stale lock (`{tool} unlock {case.name}`)"
-        )
-    yield Finding(
-        "guest.locked", "block", case.subject, f"it is locked ({lock})", evidence, remedy
-    )
-
-
-def _lock_permits(case: PowerCase, lock: str) -> bool:
-    if lock == "suspended":
-        return case.verb in {"start", "resume"}
-    if lock == "mounted":
-        return case.verb in {"start", "stop"}
-    return lock == "backup" and case.verb in {"suspend", "resume"}
+    return check_lock(case.facts, _PERMITTED_LOCKS.get(case.verb, frozenset()))
 
 
 def _check_tasks(case: PowerCase) -> Iterator[Finding]:
-    lock = case.facts.state.lock
-    for task in case.facts.tasks:
-        if task.type in _BRIEF_TASKS:
-            continue
-        if task.type == "vzdump":
-            if not lock:
-                yield _backup_runs(case, task)
-            continue
-        age = format_duration(case.facts.read_at - task.starttime)
-        yield Finding(
-            "guest.busy",
-            "block",
-            case.subject,
-            f"a task {task.type} has been working on it for {age}",
-            evidence=task.upid,
-            remedy=f"wait for it: `pve task wait {task.upid}`, or end it: "
-            f"`pve task cancel {task.upid}`",
-        )
-
-
-def _backup_runs(case: PowerCase, task: ActiveTask) -> Finding:
-    interrupts = case.verb in _INTERRUPTS
-    return Finding(
-        "guest.backup-running",
-        "block" if interrupts else "warn",
-        case.subject,
-        "a backup is running that may include it",
-        evidence=task.upid,
-        remedy=f"wait for it: `pve task wait {task.upid}`",
-    )
+    return check_tasks(case.facts, backup_blocks=case.verb in _INTERRUPTS)
 
 
 def _check_quorum(case: PowerCase) -> Iterator[Finding]:
