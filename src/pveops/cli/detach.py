@@ -77,10 +77,12 @@ class _Worker:
         sys.stdout.flush()
         sys.stderr.flush()
         self._pipe, writing = os.pipe()
+        # From the fork until somebody listens, a signal must not lose what the worker has begun.
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._pipe)
-            _work_and_leave(call, work, writing)
+            _work_and_leave(call, work, writing, self._mask)
         os.close(writing)
 
     def watch(self) -> Answer | Written:
@@ -88,6 +90,7 @@ class _Worker:
         wait_s = self._call.options.wait_s
         ends = self._call.started + (WAIT_S if wait_s is None else wait_s)
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             while self._listen(ends):
                 pass
         except (KeyboardInterrupt, Terminated):
@@ -190,7 +193,9 @@ class _Voice(io.TextIOBase):
         return len(text)
 
 
-def _work_and_leave(call: Call, work: Work, pipe: int) -> NoReturn:
+def _work_and_leave(
+    call: Call, work: Work, pipe: int, mask: set[signal.Signals | int]
+) -> NoReturn:
     """The child's whole life. It never returns into the parent's stack."""
     code = 1
     try:
@@ -204,6 +209,7 @@ def _work_and_leave(call: Call, work: Work, pipe: int) -> NoReturn:
                 raise Terminated
 
         signal.signal(_STOP_IF_UNCLAIMED, stop_if_unclaimed)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
         def claimed(run: str) -> None:
             call.claimed_run = run
