@@ -1,4 +1,4 @@
-"""Every power verb under every fault: at most one effect, and the truth about it.
+"""Every verb that changes a guest, under every fault: at most one effect, and the truth about it.
 
 The truth is what the simulated cluster's own journal and state show; faults and their meaning
 are those of `pveops.sim.faults.KINDS`, which come from what PVE and its proxies do.
@@ -17,6 +17,7 @@ from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask
 from pveops.errors import PveopsError, StalePlanError
 from pveops.operations.plan import Scalar
+from pveops.sim.guest import Guest
 from tests.world import World, join_world, make_world
 
 VERBS: dict[str, tuple[str, dict[str, Scalar]]] = {
@@ -32,8 +33,14 @@ VERBS: dict[str, tuple[str, dict[str, Scalar]]] = {
     "suspend-vm": ("guest.suspend", {"name": "web02"}),
     "suspend-to-disk": ("guest.suspend", {"name": "web02", "to_disk": True}),
     "resume-vm": ("guest.resume", {"name": "batch"}),
+    "snapshot-vm": ("snapshot.create", {"name": "web02", "snapname": "new"}),
+    "snapshot-ct": ("snapshot.create", {"name": "proxy", "snapname": "new"}),
+    "rollback-vm": ("snapshot.rollback", {"name": "web02", "snapname": "old"}),
+    "delsnapshot-vm": ("snapshot.delete", {"name": "web02", "snapname": "old"}),
+    "delsnapshot-ct": ("snapshot.delete", {"name": "proxy", "snapname": "old"}),
 }
 CALL = r"/status/(start|shutdown|stop|reboot|reset|suspend|resume)$"
+SNAPSHOT = r"/snapshot(/old(/rollback)?)?$"
 NEVER_EXECUTED: dict[str, dict[str, Any]] = {
     "refused": {"kind": "refuse", "status": 500, "reason": "storage 'x' does not exist"},
     "forbidden": {"kind": "refuse", "status": 403, "reason": "Permission check failed"},
@@ -69,6 +76,27 @@ def ask_of(verb: str) -> Ask:
     return Ask(operation, (str(given["name"]),), params=params)
 
 
+def call_of(verb: str) -> dict[str, str]:
+    """What the verb sends, as faults match it."""
+    operation = VERBS[verb][0]
+    if operation.startswith("snapshot."):
+        return {"method": "DELETE" if verb.startswith("del") else "POST", "path": SNAPSHOT}
+    return {"method": "POST", "path": CALL}
+
+
+def world_of(verb: str, folder: Path) -> World:
+    """A world in which the verb can succeed."""
+    world = make_world(folder)
+    if VERBS[verb][1].get("snapname") == "old":
+        guest = guest_of(world, verb)
+        guest.snapshots["old"] = {**guest.config, "snaptime": int(world.cluster.timeline.now())}
+    return world
+
+
+def guest_of(world: World, verb: str) -> Guest:
+    return next(g for g in world.cluster.guests.values() if g.name == VERBS[verb][1]["name"])
+
+
 def plan_of(world: World, verb: str) -> tuple[str, Consent]:
     """A stored plan with the consent that it needs, whatever the policy says."""
     from pveops.engine.apply import store_plan
@@ -101,7 +129,7 @@ def check_truth(world: World, receipt: Receipt) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_without_a_fault_it_is_done_once(verb: str, tmp_path: Path) -> None:
-    world = make_world(tmp_path)
+    world = world_of(verb, tmp_path)
     receipt = apply_plan(world.session, *plan_of(world, verb))
     assert receipt.status == "done", receipt
     check_truth(world, receipt)
@@ -112,9 +140,9 @@ def test_without_a_fault_it_is_done_once(verb: str, tmp_path: Path) -> None:
 def test_what_was_never_executed_is_never_called_done(
     verb: str, fault: str, tmp_path: Path
 ) -> None:
-    world = make_world(tmp_path)
+    world = world_of(verb, tmp_path)
     plan, consent = plan_of(world, verb)
-    world.cluster.faults.add(method="POST", path=CALL, **NEVER_EXECUTED[fault])
+    world.cluster.faults.add(**call_of(verb), **NEVER_EXECUTED[fault])
     receipt = apply_plan(world.session, plan, consent)
     assert world.effects() == []
     assert receipt.items[0].status in {"not-executed", "unknown"}, receipt
@@ -124,9 +152,9 @@ def test_what_was_never_executed_is_never_called_done(
 @pytest.mark.parametrize("fault", EXECUTED)
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_lost_answer_is_settled_by_looking(verb: str, fault: str, tmp_path: Path) -> None:
-    world = make_world(tmp_path)
+    world = world_of(verb, tmp_path)
     plan, consent = plan_of(world, verb)
-    world.cluster.faults.add(method="POST", path=CALL, **EXECUTED[fault])
+    world.cluster.faults.add(**call_of(verb), **EXECUTED[fault])
     receipt = apply_plan(world.session, plan, consent)
     assert len(world.effects()) == 1
     assert receipt.items[0].status == "done", receipt
@@ -135,9 +163,9 @@ def test_a_lost_answer_is_settled_by_looking(verb: str, fault: str, tmp_path: Pa
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_failed_task_is_not_success(verb: str, tmp_path: Path) -> None:
-    world = make_world(tmp_path)
+    world = world_of(verb, tmp_path)
     plan, consent = plan_of(world, verb)
-    world.cluster.faults.add("task-error", method="POST", path=CALL, reason="got no worker")
+    world.cluster.faults.add("task-error", **call_of(verb), reason="got no worker")
     receipt = apply_plan(world.session, plan, consent)
     expected = {"done"} if verb == "reset-vm" else {"failed"}
     assert receipt.items[0].status in expected, receipt
@@ -146,9 +174,9 @@ def test_a_failed_task_is_not_success(verb: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_vanished_worker_is_unknown_until_the_state_tells(verb: str, tmp_path: Path) -> None:
-    world = make_world(tmp_path)
+    world = world_of(verb, tmp_path)
     plan, consent = plan_of(world, verb)
-    world.cluster.faults.add("task-vanish", method="POST", path=CALL)
+    world.cluster.faults.add("task-vanish", **call_of(verb))
     receipt = apply_plan(world.session, plan, consent)
     expected = {"done"} if verb == "reset-vm" else {"unknown"}
     assert receipt.items[0].status in expected, receipt
@@ -157,9 +185,9 @@ def test_a_vanished_worker_is_unknown_until_the_state_tells(verb: str, tmp_path:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_stale_plan_is_refused(verb: str, tmp_path: Path) -> None:
-    world = make_world(tmp_path)
+    world = world_of(verb, tmp_path)
     plan, consent = plan_of(world, verb)
-    guest = next(g for g in world.cluster.guests.values() if g.name == VERBS[verb][1]["name"])
+    guest = guest_of(world, verb)
     guest.config["description"] = "edited by somebody"
     receipt = apply_plan(world.session, plan, consent)
     assert receipt.items[0].error == StalePlanError.code
@@ -171,9 +199,9 @@ def test_a_stale_plan_is_refused(verb: str, tmp_path: Path) -> None:
 def test_a_dead_node_is_told_and_nothing_is_sent(verb: str, tmp_path: Path) -> None:
     from pveops.sim.membership import power_off_node
 
-    world = make_world(tmp_path)
+    world = world_of(verb, tmp_path)
     plan, consent = plan_of(world, verb)
-    guest = next(g for g in world.cluster.guests.values() if g.name == VERBS[verb][1]["name"])
+    guest = guest_of(world, verb)
     power_off_node(world.cluster, world.cluster.nodes[guest.node])
     receipt = apply_plan(world.session, plan, consent)
     assert receipt.exit_code == 12
@@ -182,7 +210,7 @@ def test_a_dead_node_is_told_and_nothing_is_sent(verb: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_revoked_token_is_told(verb: str, tmp_path: Path) -> None:
-    world = make_world(tmp_path)
+    world = world_of(verb, tmp_path)
     plan, consent = plan_of(world, verb)
     world.cluster.access.revoked.add(world.seed.token_id)
     receipt = apply_plan(world.session, plan, consent)
@@ -195,9 +223,9 @@ def test_without_quorum_nothing_is_started(verb: str, tmp_path: Path) -> None:
     """`cluster not ready - no quorum?` (qemu-server, pve-container)."""
     from pveops.sim.membership import power_off_node
 
-    world = make_world(tmp_path)
+    world = world_of(verb, tmp_path)
     plan, consent = plan_of(world, verb)
-    guest = next(g for g in world.cluster.guests.values() if g.name == VERBS[verb][1]["name"])
+    guest = guest_of(world, verb)
     for name, node in world.cluster.nodes.items():
         if name not in {guest.node, "pve1"} or (name == "pve1" and guest.node != "pve1"):
             power_off_node(world.cluster, node)
@@ -247,7 +275,7 @@ def kill_at(world: World, line: int, *, before: bool) -> None:
 def test_a_killed_run_is_picked_up_without_a_second_effect(
     verb: str, before: bool, line: int, tmp_path: Path
 ) -> None:
-    world = make_world(tmp_path)
+    world = world_of(verb, tmp_path)
     plan, consent = plan_of(world, verb)
     kill_at(world, line, before=before)
     with pytest.raises(KilledError):

@@ -55,7 +55,7 @@ class Operating(RuleBasedStateMachine):
     @precondition(lambda self: self.plans)
     @rule(data=st.data(), is_right=st.booleans())
     def apply(self, data: st.DataObject, is_right: bool) -> None:
-        plan = data.draw(st.sampled_from(sorted(self.plans)))
+        plan = data.draw(st.sampled_from(list(self.plans)))
         code = self.plans[plan] if is_right else "AAAA-2222"
         try:
             apply_plan(self.world.session, plan, Consent("code", code))
@@ -65,7 +65,7 @@ class Operating(RuleBasedStateMachine):
     @precondition(lambda self: self.plans)
     @rule(data=st.data(), line=st.integers(1, 4), before=st.booleans())
     def apply_and_die(self, data: st.DataObject, line: int, before: bool) -> None:
-        plan = data.draw(st.sampled_from(sorted(self.plans)))
+        plan = data.draw(st.sampled_from(list(self.plans)))
         kill_at(self.world, line, before=before)
         with contextlib.suppress(KilledError, PveopsError):
             apply_plan(self.world.session, plan, Consent("code", self.plans[plan]))

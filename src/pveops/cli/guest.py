@@ -12,7 +12,8 @@ from pveops.cli.cells import count_of
 from pveops.cli.commands import Command, Group, list_options
 
 if TYPE_CHECKING:
-    from pveops.domain.guest import Guest, GuestConfig, GuestState, PendingChange, Snapshot
+    from pveops.domain.guest import Guest, GuestConfig, GuestState, PendingChange
+    from pveops.domain.snapshot import Snapshots
 
 _VERB = "pveops.cli.verbs:guest_verb"
 
@@ -84,10 +85,10 @@ def show_guest(call: Call, guest: str, notes: bool, with_config: bool) -> Answer
         read_guest_config,
         read_guest_state,
         read_pending_changes,
-        read_snapshots,
     )
     from pveops.domain.inventory import read_inventory
     from pveops.domain.selection import resolve_guest
+    from pveops.domain.snapshot import read_snapshots
 
     reader = call.wiring.reader
     inventory = read_inventory(reader)
@@ -126,7 +127,7 @@ class _Seen(NamedTuple):
     state: GuestState
     config: GuestConfig
     pending: tuple[PendingChange, ...]
-    snapshots: tuple[Snapshot, ...]
+    snapshots: Snapshots
     values: dict[str, Any]
     """The configuration without notes and secrets."""
 
@@ -142,7 +143,7 @@ def _show(seen: _Seen, *, notes: bool, with_config: bool) -> Answer:
         "state": state._asdict() | {"ref": state.ref._asdict(), "power": state.power},
         "config": values,
         "pending": [change._asdict() for change in seen.pending],
-        "snapshots": [snapshot._asdict() for snapshot in seen.snapshots],
+        "snapshots": [snapshot._asdict() for snapshot in seen.snapshots.all],
     }
     if notes:
         data["untrusted"] = {"notes": text}
@@ -182,7 +183,7 @@ def _facts(seen: _Seen) -> Facts:
         ("tags", ",".join(guest.tags)),
         ("pool", guest.pool),
         ("pending", _pending(seen.pending)),
-        ("snapshots", ", ".join(snapshot.name for snapshot in seen.snapshots)),
+        ("snapshots", ", ".join(snapshot.name for snapshot in seen.snapshots.all)),
         ("digest", config.digest[:12]),
     )
     return Facts(pairs)

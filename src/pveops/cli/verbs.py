@@ -12,16 +12,16 @@ from pveops.cli.call import Call
 from pveops.cli.commands import Command, wait_option
 from pveops.cli.selectors import selector_of, selector_options
 from pveops.errors import UsageError
-from pveops.operations.catalog import Operation, Param, Tier, get_operation
+from pveops.operations.catalog import Operation, Param, Targets, Tier, get_operation
 
 if TYPE_CHECKING:
     from pveops.operations.plan import Scalar
 
-_DURATION_UNITS = {"s": 1, "m": 60, "h": 3600}
+_DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def parse_duration(text: str) -> int | None:
-    """The seconds that `90`, `90s`, `5m` or `2h` spell, or None."""
+    """The seconds that `90`, `90s`, `5m`, `2h`, `7d` or `2w` spell, or None."""
     number, unit = (text[:-1], text[-1:]) if text[-1:] in _DURATION_UNITS else (text, "s")
     if not number.isascii() or not number.isdecimal():
         return None
@@ -51,15 +51,22 @@ def guest_verb(verb: str) -> click.Command:
     return change_command(f"guest.{verb}")
 
 
+def snapshot_verb(verb: str) -> click.Command:
+    """`pve snapshot VERB`."""
+    return change_command(f"snapshot.{verb}")
+
+
 def change_command(operation_id: str) -> click.Command:
     """`pve NOUN VERB [GUEST]... [SELECTOR]... [PARAMETER]...`, from the row of that id."""
     operation = get_operation(operation_id)
 
     @click.pass_obj
-    def run(call: Call, /, guests: tuple[str, ...], **options: Any) -> Answer | Written:
+    def run(call: Call, /, guests: tuple[str, ...] | str, **options: Any) -> Answer | Written:
         return _run(call, operation, guests, options)
 
-    decorated: Any = selector_options(wait_option(run))
+    decorated: Any = wait_option(run)
+    if operation.targets is Targets.GUESTS:
+        decorated = selector_options(decorated)
     return Command(
         operation.command.rpartition(" ")[2],
         callback=decorated,
@@ -84,10 +91,17 @@ def _help(operation: Operation) -> str:
 
 
 def _params(operation: Operation) -> list[click.Parameter]:
-    parameters: list[click.Parameter] = [
-        click.Argument(["guests"], nargs=-1, metavar="[GUEST]...", type=str)
+    is_one = operation.targets is Targets.ONE
+    guests = click.Argument(
+        ["guests"], nargs=1 if is_one else -1, metavar="GUEST" if is_one else "[GUEST]..."
+    )
+    arguments = [
+        click.Argument([param.name], metavar=param.name.upper())
+        for param in operation.params
+        if param.is_argument
     ]
-    return parameters + [_option(param) for param in operation.params]
+    options = [_option(param) for param in operation.params if not param.is_argument]
+    return [guests, *arguments, *options]
 
 
 def _option(param: Param) -> click.Option:
@@ -95,7 +109,8 @@ def _option(param: Param) -> click.Option:
     help_ = param.help[0].upper() + param.help[1:] + "."
     if param.type == "bool":
         return click.Option([flag, param.name], is_flag=True, help=help_)
-    help_ = f"{help_} [{param.default}]"
+    if param.default is not None:
+        help_ = f"{help_} [{param.default}]"
     if param.type == "duration":
         return click.Option(
             [flag, param.name], metavar="DURATION", callback=_duration_within(param), help=help_
@@ -105,17 +120,19 @@ def _option(param: Param) -> click.Option:
 
 
 def _run(
-    call: Call, operation: Operation, guests: tuple[str, ...], options: dict[str, Any]
+    call: Call, operation: Operation, guests: tuple[str, ...] | str, options: dict[str, Any]
 ) -> Answer | Written:
     from pveops.cli.changing import ask_for
 
+    if operation.targets is Targets.ONE:
+        return ask_for(call, operation.id, (str(guests),), None, _chosen(operation, options))
     selector = selector_of(options)
     if not guests and selector.is_empty:
         raise UsageError(
             "which guest?",
             hint=f"pve {operation.command} GUEST, or select with --tag, --pool, --node, --name",
         )
-    return ask_for(call, operation.id, guests, selector, _chosen(operation, options))
+    return ask_for(call, operation.id, tuple(guests), selector, _chosen(operation, options))
 
 
 def _chosen(operation: Operation, options: dict[str, Any]) -> dict[str, Scalar]:

@@ -222,29 +222,6 @@ def pending_changes_of(rows: Iterable[Row]) -> tuple[PendingChange, ...]:
     )
 
 
-class Snapshot(NamedTuple):
-    """A snapshot of a guest."""
-
-    name: str
-    parent: str
-    snaptime: int
-    has_memory: bool
-
-
-def read_snapshots(client: Client, ref: GuestRef) -> tuple[Snapshot, ...]:
-    """The guest's snapshots, without the row `current`. One request."""
-    return tuple(
-        Snapshot(
-            text_of(row, "name"),
-            text_of(row, "parent"),
-            int_of(row, "snaptime"),
-            flag_of(row, "vmstate"),
-        )
-        for row in rows_of(client.get(ref.path("snapshot")))
-        if row.get("name") != "current"
-    )
-
-
 def disks_of(kind: Kind, values: Row) -> dict[str, str]:
     """The drive slots and their volumes, CD-ROMs and cloud-init drives left out."""
     prefixes = (

@@ -116,7 +116,8 @@ def _by_state(client: Client, item: Item, call: Call, goal: WaitState | None) ->
     sight = look(client, item.target, goal, item.before)
     if not sight.is_known:
         return Settlement("unknown", why=sight.why)
-    if sight.is_reached and not _was_reached(item, goal.state):
+    held = goal.holds_already or _was_reached(item, goal.state)
+    if sight.is_reached and not held:
         return Settlement("reached", sight=sight)
     if sight.is_reached and not call.task_types:
         return Settlement("unknown", sight=sight, why="the state was as wanted before, too")

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from pveops.errors import UsageError
 
+_READ_STATE = "pveops.domain.facts:read_guest_facts"
+
 
 class Tier:
     """How much consent an operation needs, before policy raises it."""
@@ -62,6 +64,8 @@ class Param(NamedTuple):
     minimum: int | None = None
     maximum: int | None = None
     kinds: tuple[str, ...] = ("qemu", "lxc")
+    is_argument: bool = False
+    """Stands behind the guest without a flag, and has to be given."""
 
 
 class Operation(NamedTuple):
@@ -80,9 +84,11 @@ class Operation(NamedTuple):
     decides: str = ""
     """For changes, where the decision is made: `module:function`, imported when needed. Called
     with the operation's id, the facts about one target, and the parameters."""
-    reads: str = "pveops.domain.facts:read_guest_facts"
+    reads: str = _READ_STATE
     """For changes, where the facts come from: `module:function`. Called with a client, a guest
     and the scene, once a guest; for `Targets.NEW` with client and scene, once."""
+    is_sequential: bool = False
+    """One target after the other, since each loads storage or locks something shared."""
     since: str = "7.4"
 
     @property
@@ -104,6 +110,8 @@ _DECIDE_POWER = "pveops.operations.power:decide_power"
 _READ_PENDING = "pveops.domain.facts:read_guest_facts_with_pending"
 """For what makes a guest start from scratch, so that pending changes take effect."""
 
+_SNAPSHOT = (Privilege("/vms/{vmid}", "VM.Snapshot"), Privilege("/vms/{vmid}", "VM.Audit"))
+_SNAPNAME = Param("snapname", "str", "the snapshot", is_argument=True)
 _TIMEOUT = Param(
     "timeout",
     "duration",
@@ -125,7 +133,7 @@ def _power(
     effect: Effect,
     params: tuple[Param, ...] = (),
     kinds: tuple[str, ...] = ("qemu", "lxc"),
-    **rest: str,
+    reads: str = _READ_STATE,
 ) -> Operation:
     return Operation(
         f"guest.{verb}",
@@ -138,7 +146,7 @@ def _power(
         kinds,
         f"pve guest {verb} web01",
         _DECIDE_POWER,
-        **rest,
+        reads,
     )
 
 
@@ -194,6 +202,78 @@ OPERATIONS: tuple[Operation, ...] = (
         (Param("to_disk", "bool", "write the memory to disk and power off", False, None, None),),
     ),
     _power("resume", "let paused or hibernated guests go on", Tier.REVERSIBLE, Effect.REPEATABLE),
+    _read(
+        "snapshot.list",
+        "the snapshots of a guest as a tree",
+        "pve snapshot list web01",
+        targets=Targets.ONE,
+        privileges=_SEE_GUESTS,
+    ),
+    Operation(
+        "snapshot.create",
+        "make a snapshot of guests, one after the other",
+        Tier.REVERSIBLE,
+        Effect.REPEATABLE,
+        Targets.GUESTS,
+        _SNAPSHOT,
+        (
+            Param("snapname", "str", "its name; without, pre-change- and the day"),
+            Param("memory", "bool", "save the memory of running VMs, too", False),
+        ),
+        example="pve snapshot create --tag prod --snapname pre-update",
+        decides="pveops.operations.snapshot:decide_create",
+        reads="pveops.domain.snapshot_facts:read_facts_to_create",
+        is_sequential=True,
+    ),
+    Operation(
+        "snapshot.rollback",
+        "set a guest back to a snapshot; what was written since is lost",
+        Tier.IRREVERSIBLE,
+        Effect.ONCE,
+        Targets.ONE,
+        (
+            Privilege("/vms/{vmid}", "VM.Snapshot.Rollback"),
+            Privilege("/vms/{vmid}", "VM.Audit"),
+        ),
+        (_SNAPNAME,),
+        example="pve snapshot rollback web01 pre-update",
+        decides="pveops.operations.snapshot:decide_roll_back",
+        reads="pveops.domain.snapshot_facts:read_facts_to_roll_back",
+    ),
+    Operation(
+        "snapshot.delete",
+        "delete a snapshot of guests",
+        Tier.IRREVERSIBLE,
+        Effect.REPEATABLE,
+        Targets.GUESTS,
+        _SNAPSHOT,
+        (_SNAPNAME,),
+        example="pve snapshot delete web01 pre-update",
+        decides="pveops.operations.snapshot:decide_delete",
+        reads="pveops.domain.snapshot_facts:read_facts_to_remove",
+        is_sequential=True,
+    ),
+    Operation(
+        "snapshot.prune",
+        "delete old snapshots that pveops made",
+        Tier.IRREVERSIBLE,
+        Effect.REPEATABLE,
+        Targets.GUESTS,
+        _SNAPSHOT,
+        (
+            Param("keep_last", "int", "keep so many of the newest", None, 0, 1000),
+            Param("keep_hourly", "int", "keep the newest of so many hours", None, 0, 1000),
+            Param("keep_daily", "int", "keep the newest of so many days", None, 0, 1000),
+            Param("keep_weekly", "int", "keep the newest of so many weeks", None, 0, 1000),
+            Param("keep_monthly", "int", "keep the newest of so many months", None, 0, 1000),
+            Param("older_than", "duration", "only those that are older", None, 0, 315_360_000),
+            Param("any", "bool", "those that others made, too", False),
+        ),
+        example="pve snapshot prune --tag prod --keep-daily 7 --older-than 14d",
+        decides="pveops.operations.snapshot:decide_prune",
+        reads="pveops.domain.snapshot_facts:read_facts_to_remove",
+        is_sequential=True,
+    ),
     _read("node.list", "nodes with load and state", "pve node list", privileges=_SEE_NODES),
     _read(
         "node.show",
