@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import ipaddress
 import re
@@ -232,3 +233,10 @@ def delete_members(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """The row without what may be deleted of a rule."""
     kept = {"action", "type"}
     return {key: value for key, value in row.items() if key in kept or key not in names}
+
+
+def copy_guest_config(configs: dict[str, FirewallConfig], source: int, target: int) -> None:
+    """A clone has the firewall of its source (clone_vmfw_conf)."""
+    found = configs.get(f"guest/{source}")
+    if found is not None:
+        configs[f"guest/{target}"] = copy.deepcopy(found)

@@ -68,6 +68,10 @@ class Guest:
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
     temper: Temper = field(default_factory=Temper)
     process: Process | None = None
+    seed: dict[str, Any] | None = None
+    """Options of cloud-init that its drive was last written with; None: never written."""
+    inside: dict[str, Any] = field(default_factory=dict)
+    """What the guest agent made inside: files by path, processes by id."""
     flock: Task | None = None
     """The worker that holds the guest's file lock."""
 

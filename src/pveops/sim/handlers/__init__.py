@@ -40,6 +40,13 @@ MODULES = (
     "tasks",
     "upload",
     "version",
+    "vm_agent",
+    "vm_clone",
+    "vm_cloudinit",
+    "vm_config",
+    "vm_create",
+    "vm_disks",
+    "vm_monitor",
 )
 
 
