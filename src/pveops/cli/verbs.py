@@ -46,6 +46,44 @@ def _duration_within(param: Param) -> Callable[[click.Context, click.Parameter, 
     return convert
 
 
+def parse_mib(text: str) -> int | None:
+    """The MiB that `4096`, `512M`, `4G` or `4GiB` spell, or None."""
+    number = text.strip().upper().removesuffix("IB").removesuffix("B")
+    factor = {"M": 1, "G": 1024, "T": 1024 * 1024}.get(number[-1:], 0)
+    digits = number[:-1] if factor else number
+    if not digits.isascii() or not digits.isdecimal():
+        return None
+    return int(digits) * (factor or 1)
+
+
+def _mib_within(param: Param) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """An option's callback that takes an amount of memory from the parameter's minimum on."""
+
+    def convert(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+        if text is None:
+            return None
+        amount = parse_mib(text)
+        if amount is None or amount < (param.minimum or 0):
+            message = f"{text!r} is no amount of at least {param.minimum} MiB; write 4096 or 4G"
+            raise click.BadParameter(message, context, option)
+        return amount
+
+    return convert
+
+
+def _join_words(
+    _context: click.Context, _option: click.Parameter, words: tuple[str, ...]
+) -> str | None:
+    return ",".join(words) if words else None
+
+
+def _read_text(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    if text != "-":
+        return text
+    with click.open_file("-", encoding="utf-8") as stream:
+        return str(stream.read())
+
+
 def guest_verb(verb: str) -> click.Command:
     """`pve guest VERB`."""
     return change_command(f"guest.{verb}")
@@ -95,13 +133,18 @@ def _params(operation: Operation) -> list[click.Parameter]:
     guests = click.Argument(
         ["guests"], nargs=1 if is_one else -1, metavar="GUEST" if is_one else "[GUEST]..."
     )
-    arguments = [
-        click.Argument([param.name], metavar=param.name.upper())
-        for param in operation.params
-        if param.is_argument
-    ]
+    arguments = [_argument(param) for param in operation.params if param.is_argument]
     options = [_option(param) for param in operation.params if not param.is_argument]
     return [guests, *arguments, *options]
+
+
+def _argument(param: Param) -> click.Argument:
+    name = param.name.upper()
+    if param.type == "words":
+        return click.Argument(
+            [param.name], nargs=-1, required=True, metavar=f"{name}...", callback=_join_words
+        )
+    return click.Argument([param.name], metavar=name)
 
 
 def _option(param: Param) -> click.Option:
@@ -115,6 +158,16 @@ def _option(param: Param) -> click.Option:
         return click.Option(
             [flag, param.name], metavar="DURATION", callback=_duration_within(param), help=help_
         )
+    if param.type == "mib":
+        return click.Option(
+            [flag, param.name], metavar="AMOUNT", callback=_mib_within(param), help=help_
+        )
+    if param.type == "words":
+        return click.Option([flag, param.name], multiple=True, callback=_join_words, help=help_)
+    if param.type == "text":
+        return click.Option([flag, param.name], callback=_read_text, help=help_)
+    if param.type == "switch":
+        return click.Option([flag, param.name], type=click.Choice(("on", "off")), help=help_)
     kind = click.IntRange(param.minimum, param.maximum) if param.type == "int" else click.STRING
     return click.Option([flag, param.name], type=kind, help=help_)
 
@@ -138,4 +191,6 @@ def _run(
 def _chosen(operation: Operation, options: dict[str, Any]) -> dict[str, Scalar]:
     """The parameters that were given; what was not keeps PVE's default."""
     given = {param.name: options.get(param.name) for param in operation.params}
-    return {name: value for name, value in given.items() if value not in (None, False)}
+    return {
+        name: value for name, value in given.items() if value is not None and value is not False
+    }

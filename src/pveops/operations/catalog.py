@@ -58,7 +58,8 @@ class Param(NamedTuple):
 
     name: str
     type: str
-    """`int`, `str`, `bool`, `duration` (seconds, or `90s`, `5m`)."""
+    """`int`, `str`, `bool`, `duration` (seconds, or `90s`, `5m`), `mib` (MiB, or `4G`), `switch`
+    (`on` or `off`), `words` (several, joined by commas), `text` (`-` reads standard input)."""
     help: str
     default: object = None
     minimum: int | None = None
@@ -112,6 +113,14 @@ _READ_PENDING = "pveops.domain.facts:read_guest_facts_with_pending"
 
 _SNAPSHOT = (Privilege("/vms/{vmid}", "VM.Snapshot"), Privilege("/vms/{vmid}", "VM.Audit"))
 _SNAPNAME = Param("snapname", "str", "the snapshot", is_argument=True)
+_DECIDE_CONFIG = "pveops.operations.config:decide_"
+_READ_CONFIG = "pveops.domain.config_facts:read_config_facts"
+_CONFIG_OPTIONS = (Privilege("/vms/{vmid}", "VM.Config.Options"), *_SEE_GUESTS)
+_CONFIG_ANY = (
+    Privilege("/vms/{vmid}", "VM.Config.CPU"),
+    Privilege("/vms/{vmid}", "VM.Config.Memory"),
+    *_CONFIG_OPTIONS,
+)
 _TIMEOUT = Param(
     "timeout",
     "duration",
@@ -147,6 +156,29 @@ def _power(
         f"pve guest {verb} web01",
         _DECIDE_POWER,
         reads,
+    )
+
+
+def _config(
+    verb: str,
+    summary: str,
+    tier: int,
+    params: tuple[Param, ...],
+    example: str,
+    privileges: tuple[Privilege, ...] = _CONFIG_OPTIONS,
+    targets: Targets = Targets.GUESTS,
+) -> Operation:
+    return Operation(
+        f"guest.{verb}",
+        summary,
+        tier,
+        Effect.REPEATABLE,
+        targets,
+        privileges,
+        params,
+        example=example,
+        decides=f"{_DECIDE_CONFIG}{verb}",
+        reads=_READ_CONFIG,
     )
 
 
@@ -202,6 +234,59 @@ OPERATIONS: tuple[Operation, ...] = (
         (Param("to_disk", "bool", "write the memory to disk and power off", False, None, None),),
     ),
     _power("resume", "let paused or hibernated guests go on", Tier.REVERSIBLE, Effect.REPEATABLE),
+    _config(
+        "set",
+        "change options of guests, such as memory and cores",
+        Tier.DISRUPTIVE,
+        (
+            Param("memory", "mib", "memory in MiB, or 4G", None, 16),
+            Param("balloon", "mib", "VMs: the least that ballooning leaves; 0: none", None, 0),
+            Param("swap", "mib", "containers: swap in MiB, or 1G", None, 0),
+            Param("cores", "int", "cores, of each socket", None, 1, 8192),
+            Param("sockets", "int", "VMs: sockets", None, 1, 4),
+            Param("cpu", "str", "VMs: the CPU type, such as x86-64-v2-AES or host"),
+            Param("rename", "str", "another name"),
+            Param("description", "text", "the notes; - reads standard input"),
+            Param("onboot", "switch", "start it with its node"),
+            Param("startup", "str", "order at start-up, such as order=2,up=30"),
+            Param("agent", "str", "VMs: the guest agent, on, off or PVE's own words"),
+            Param("boot", "str", "VMs: what it boots from, such as order=scsi0;net0"),
+            Param("protection", "switch", "PVE refuses to remove it or its disks"),
+            Param("unset", "words", "back to PVE's default (repeat for several)"),
+        ),
+        "pve guest set web01 --memory 8G --cores 4",
+        _CONFIG_ANY,
+    ),
+    _config(
+        "revert",
+        "forget changes of a guest that wait for a restart",
+        Tier.DISRUPTIVE,
+        (Param("key", "words", "what is pending", is_argument=True),),
+        "pve guest revert web01 memory",
+        _CONFIG_ANY,
+        Targets.ONE,
+    ),
+    _config(
+        "tag",
+        "add, remove or set tags of guests",
+        Tier.REVERSIBLE,
+        (
+            Param("add", "words", "add this tag (repeat for several)"),
+            Param("remove", "words", "remove this tag (repeat for several)"),
+            Param("set", "words", "exactly these tags (repeat for several)"),
+        ),
+        "pve guest tag web01 --add web --remove test",
+    ),
+    _config(
+        "note",
+        "write the notes of guests",
+        Tier.REVERSIBLE,
+        (
+            Param("text", "text", "the whole text; - reads standard input"),
+            Param("append", "text", "one more paragraph; - reads standard input"),
+        ),
+        "pve guest note web01 --append 'moved to the new VLAN'",
+    ),
     _read(
         "snapshot.list",
         "the snapshots of a guest as a tree",

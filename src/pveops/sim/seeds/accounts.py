@@ -12,7 +12,8 @@ AGENT = "agent@pve"
 TOKEN_NAME = "ops"  # noqa: S105
 _OPERATE = (
     "VM.Audit VM.PowerMgmt VM.Snapshot VM.Backup VM.Migrate Sys.Audit Datastore.Audit "
-    "Datastore.AllocateSpace Pool.Audit SDN.Audit"
+    "Datastore.AllocateSpace Pool.Audit SDN.Audit VM.Config.Options VM.Config.CPU "
+    "VM.Config.Memory VM.Config.Disk VM.Allocate"
 )
 
 
