@@ -34,3 +34,26 @@ def format_duration(seconds: float) -> str:
 def format_percent(share: float) -> str:
     """A share between 0 and 1 as whole per cent: `87%`."""
     return f"{100 * share:.0f}%"
+
+
+_SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def parse_size(text: str) -> int | None:
+    """The bytes that `32G`, `1.5T`, `528K`, `100GiB` or `4096` (bytes) spell, or None."""
+    number = text.strip().upper().removesuffix("IB").removesuffix("B")
+    factor = _SIZE_UNITS.get(number[-1:], 1)
+    digits = number[:-1] if factor > 1 else number
+    whole, _, fraction = digits.partition(".")
+    if not (digits.isascii() and whole.isdecimal() and (fraction or "0").isdecimal()):
+        return None
+    return round(float(digits) * factor)
+
+
+def format_size(count: int) -> str:
+    """`count` bytes exactly, as PVE writes and takes sizes: `32G`, `1536M`, `528K`."""
+    for unit in ("T", "G", "M", "K"):
+        size = _SIZE_UNITS[unit]
+        if count and count % size == 0:
+            return f"{count // size}{unit}"
+    return str(count)

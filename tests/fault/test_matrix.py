@@ -43,14 +43,32 @@ VERBS: dict[str, tuple[str, dict[str, Scalar]]] = {
     "tag-vm": ("guest.tag", {"name": "web02", "add": "blue"}),
     "note-vm": ("guest.note", {"name": "web02", "text": "rack 3"}),
     "revert-vm": ("guest.revert", {"name": "web02", "key": "memory"}),
+    "grow-vm": ("disk.grow", {"name": "web02", "disk": "scsi0", "to": "100G"}),
+    "move-vm": ("disk.move", {"name": "mail01", "disk": "scsi0", "storage": "local-lvm"}),
+    "detach-vm": ("disk.detach", {"name": "windows-lab", "disk": "scsi0"}),
+    "attach-vm": ("disk.attach", {"name": "windows-lab", "disk": "unused0", "slot": "scsi3"}),
+    "template-vm": ("guest.convert-to-template", {"name": "windows-lab"}),
 }
-WITHOUT_TASK = {"set-vm", "set-stopped", "tag-vm", "note-vm", "revert-vm"}
+WITHOUT_TASK = {
+    "set-vm",
+    "set-stopped",
+    "tag-vm",
+    "note-vm",
+    "revert-vm",
+    "detach-vm",
+    "attach-vm",
+}
 WITH_TASK = [verb for verb in VERBS if verb not in WITHOUT_TASK]
 KILLED_AT = [
     (verb, line) for verb in VERBS for line in (1, 2, 3, 4) if line < 4 or verb in WITH_TASK
 ]
 """The journal has intent, answer, end of the task if there is one, and outcome."""
 CALL = r"/status/(start|shutdown|stop|reboot|reset|suspend|resume)$"
+DISKS = {
+    "disk.grow": ("PUT", "/resize$"),
+    "disk.move": ("POST", "/move_disk$"),
+    "guest.convert-to-template": ("POST", "/template$"),
+}
 CONFIG = r"/config$"
 SNAPSHOT = r"/snapshot(/old(/rollback)?)?$"
 NEVER_EXECUTED: dict[str, dict[str, Any]] = {
@@ -95,6 +113,8 @@ def call_of(verb: str) -> dict[str, str]:
         return {"method": "DELETE" if verb.startswith("del") else "POST", "path": SNAPSHOT}
     if verb in WITHOUT_TASK:
         return {"method": "PUT", "path": CONFIG}
+    if operation in DISKS:
+        return {"method": DISKS[operation][0], "path": DISKS[operation][1]}
     return {"method": "POST", "path": CALL}
 
 
@@ -104,6 +124,9 @@ def world_of(verb: str, folder: Path) -> World:
     if VERBS[verb][1].get("snapname") == "old":
         guest = guest_of(world, verb)
         guest.snapshots["old"] = {**guest.config, "snaptime": int(world.cluster.timeline.now())}
+    if verb == "attach-vm":
+        guest = guest_of(world, verb)
+        guest.config["unused0"] = str(guest.config.pop("scsi0")).partition(",")[0]
     if verb == "revert-vm":
         guest_of(world, verb).pending["memory"] = 8192
     return world

@@ -10,6 +10,7 @@ NOUNS = {
     "status": ("pveops.cli.status:command", "the cluster at a glance, and what is wrong with it"),
     "find": ("pveops.cli.find:command", "guests, nodes, storages, pools by a piece of their name"),
     "guest": ("pveops.cli.guest:group", "guests: list, show, start, shutdown, stop, reboot, ..."),
+    "disk": ("pveops.cli.disk:group", "disks of guests: list, grow, move, detach, attach"),
     "snapshot": ("pveops.cli.snapshot:group", "snapshots: list, create, rollback, delete, prune"),
     "node": ("pveops.cli.node:group", "nodes: list, show"),
     "storage": ("pveops.cli.storage:group", "storages: list, show"),

@@ -89,6 +89,11 @@ def guest_verb(verb: str) -> click.Command:
     return change_command(f"guest.{verb}")
 
 
+def disk_verb(verb: str) -> click.Command:
+    """`pve disk VERB`."""
+    return change_command(f"disk.{verb}")
+
+
 def snapshot_verb(verb: str) -> click.Command:
     """`pve snapshot VERB`."""
     return change_command(f"snapshot.{verb}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pveops.domain.disk import list_disks
 from pveops.domain.guest import read_guest_config, read_guest_state
 from pveops.domain.inventory import read_inventory
 from pveops.engine.goals.place import ref_of
@@ -54,10 +55,21 @@ def _look_for_absence(client: Client, sought: Sought) -> Sight:
 
 
 def _look_for_template(client: Client, sought: Sought) -> Sight:
-    state = read_guest_state(client, ref_of(sought.target))
-    is_reached = state.is_template and not state.lock
+    """`expect`: `bases`, the slots whose volumes have to be base images, too.
+
+    PVE marks a VM as template before it converts the disks (API2/Qemu.pm template), so the mark
+    alone does not tell that a conversion came to its end.
+    """
+    ref = ref_of(sought.target)
+    state = read_guest_state(client, ref)
+    slots = str(sought.expect.get("bases") or "").split(",")
+    disks = list_disks(ref.kind, read_guest_config(client, ref))
+    left = [disk.slot for disk in disks if disk.slot in slots and "base-" not in disk.volid]
     word = "a template" if state.is_template else "no template"
-    return Sight(is_reached, word, {"is_template": state.is_template})
+    if state.is_template and left:
+        word = f"marked as a template, but not converted: {', '.join(left)}"
+    after: dict[str, Scalar] = {"is_template": state.is_template, "unconverted": ",".join(left)}
+    return Sight(state.is_template and not state.lock and not left, word, after)
 
 
 GOALS: dict[str, Look] = {
