@@ -175,7 +175,7 @@ def suspend_vm(call: Call) -> str:
         raise die("Cannot suspend HA managed VM to disk")
     if guest.lock == "backup":
         raise die("cannot suspend to disk during backup")
-    storage = str(call.get("statestorage") or "local")
+    storage = call.get("statestorage")
     return _start(call, "qmsuspend", power.hibernate(call.node, guest.vmid, storage))
 
 

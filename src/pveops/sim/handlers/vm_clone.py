@@ -22,7 +22,7 @@ from pveops.sim.identity import new_uuid
 from pveops.sim.membership import require_quorum
 from pveops.sim.mirror import cancel_mirror, mirror
 from pveops.sim.model import Node
-from pveops.sim.power import has_agent
+from pveops.sim.power import agent_silence, has_agent
 from pveops.sim.property_string import format_properties, parse_properties
 from pveops.sim.refusal import ApiError, die, parameter_error
 from pveops.sim.router import Routes
@@ -258,21 +258,18 @@ def _copy_drive(
 
 def _finish_mirrors(task: Task, job: _Clone, keys: list[str]) -> Steps:
     """The copies are cut off at one moment, with the file systems at rest if they can be."""
-    if has_agent(job.source.config) and job.source.temper.agent == "answers":
-        task.log("freeze filesystem")
-    elif has_agent(job.source.config):
+    freezes = has_agent(job.source.config) and job.source.temper.agent == "answers"
+    if has_agent(job.source.config) and not freezes:
         yield 3.0
-        task.log("skipping guest filesystem freeze - agent configured but not running?")
-        task.log("suspend vm")
-    else:
-        task.log("suspend vm")
+        if task.node.version.at_least("9.0"):
+            task.log("skipping guest filesystem freeze - agent configured but not running?")
+        else:
+            task.log(agent_silence(task.node, job.source.vmid))
+    task.log("freeze filesystem" if freezes else "suspend vm")
     for key in keys:
         cancel_mirror(task, key)
     yield _STEP_S
-    if has_agent(job.source.config) and job.source.temper.agent == "answers":
-        task.log("unfreeze filesystem")
-    else:
-        task.log("resume vm")
+    task.log("unfreeze filesystem" if freezes else "resume vm")
 
 
 @routes.post(f"{_VM}/template")

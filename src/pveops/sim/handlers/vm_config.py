@@ -14,6 +14,7 @@ from pveops.sim.config_change import (
     read_change,
     revert,
 )
+from pveops.sim.cpu_models import check_cpu_model
 from pveops.sim.destroy import check_protection
 from pveops.sim.guest import Guest, release_flock, wait_for_flock
 from pveops.sim.guest_volumes import (
@@ -47,6 +48,8 @@ _WRITE_S = 0.2
 
 def check_contents(call: Call, values: Mapping[str, Any]) -> None:
     """What the schema cannot tell about values: whether what they name is there."""
+    if values.get("cpu"):
+        check_cpu_model(str(values["cpu"]))
     script = values.get("hookscript")
     if script and call.cluster.storages.find_volume(call.node, str(script)) is None:
         raise parameter_error({"hookscript": f"script '{script}' does not exist\n"})
