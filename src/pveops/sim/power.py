@@ -9,6 +9,7 @@ from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pveops.sim.cloudinit import write_seed
 from pveops.sim.guest import (
     Guest,
     apply_pending,
@@ -40,7 +41,7 @@ def find_local(cluster: Cluster, node: Node, kind: str, vmid: int, wording: str)
     return guest
 
 
-def start(node: Node, kind: str, vmid: int) -> Body:
+def start(node: Node, kind: str, vmid: int, *, skip_lock: bool = False) -> Body:
     """qmstart, vzstart."""
 
     def body(task: Task) -> Steps:
@@ -54,19 +55,21 @@ def start(node: Node, kind: str, vmid: int) -> Body:
         )
         yield from wait_for_flock(guest, task)
         try:
-            yield from _start_locked(task, node, guest)
+            yield from _start_locked(task, node, guest, skip_lock=skip_lock)
         finally:
             release_flock(guest, task)
 
     return body
 
 
-def _start_locked(task: Task, node: Node, guest: Guest) -> Steps:
+def _start_locked(task: Task, node: Node, guest: Guest, *, skip_lock: bool) -> Steps:
     if guest.is_template:
         noun = "vm" if guest.kind == "qemu" else "CT"
         raise TaskError(f"you can't start a {noun} if it's a template")
     was_suspended = guest.lock == "suspended"
-    if guest.kind == "qemu":
+    if skip_lock:
+        pass
+    elif guest.kind == "qemu":
         guest.check_lock("suspended", *(("backup",) if guest.is_running else ()))
     else:
         guest.check_lock("mounted")
@@ -78,6 +81,8 @@ def _start_locked(task: Task, node: Node, guest: Guest) -> Steps:
         return
     yield _START_S
     start_process(node.cluster, node, guest)
+    if guest.kind == "qemu":
+        write_seed(guest)
 
 
 def _wake(task: Task, node: Node, guest: Guest) -> Steps:

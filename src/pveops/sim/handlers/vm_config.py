@@ -105,7 +105,16 @@ def start_config_change(call: Call) -> Waiting:
             text = "".join(f"{key}: {value}" for key, value in errors.items())
             raise TaskError(f"Parameter verification failed.\n{text}")
 
-    return str(start_task(call.node, "qmconfig", guest.vmid, call.identity.auth_id, body).upid)
+    task = start_task(call.node, "qmconfig", guest.vmid, call.identity.auth_id, body)
+    for _ in range(int(call.get("background_delay") or 0)):
+        if not task.is_running:
+            break
+        yield 1.0
+    if task.is_running or not call.get("background_delay"):
+        return str(task.upid)
+    if task.exitstatus != "OK":
+        raise die(str(task.exitstatus))
+    return None
 
 
 def _words(call: Call) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 from pveops.sim.call import Call
@@ -17,7 +18,7 @@ from pveops.sim.guest_volumes import (
     list_volumes,
     parse_volume,
 )
-from pveops.sim.ha import managed
+from pveops.sim.ha import ROUND_S, Resource, managed
 from pveops.sim.handlers.guests import get_guest
 from pveops.sim.membership import require_quorum
 from pveops.sim.model import Node
@@ -87,11 +88,10 @@ def _local_disk(call: Call, volume: GuestVolume) -> dict[str, Any]:
         "volid": volume.volid,
         "drivename": volume.key,
         "cdrom": int(volume.is_cdrom),
-        "is_cloudinit": int(is_cloudinit(volume)),
         "is_tpmstate": int(volume.key.startswith("tpmstate")),
         "is_unused": int(is_unused_key(volume.key)),
         "is_vmstate": 0,
-        "referenced_in_config": 1,
+        "is_attached": int(not is_unused_key(volume.key)),
         "replicate": int(volume.options.get("replicate", "1") != "0"),
         "shared": 0,
         "size": stored.size_bytes if stored else 0,
@@ -118,8 +118,9 @@ def migrate(call: Call) -> str:
     missing = _unavailable(call, guest, target)
     if missing and call.get("targetstorage") is None:
         raise die(f"storage '{missing[0]}' is not available on node '{target.name}'")
-    if managed(call.cluster, guest) is not None:
-        return _hand_to_ha(call, guest)
+    resource = managed(call.cluster, guest)
+    if resource is not None:
+        return _hand_to_ha(call, guest, target, resource)
     body = _moving(call, guest, target)
     return str(start_task(call.node, "qmigrate", guest.vmid, call.identity.auth_id, body).upid)
 
@@ -130,10 +131,26 @@ def _refuse_local(call: Call, guest: Guest) -> None:
         raise TaskError("can't live migrate attached local disks without with-local-disks option")
 
 
-def _hand_to_ha(call: Call, guest: Guest) -> str:
-    """HA decides itself; its resource manager is not modelled as far as that."""
-    path = f"/nodes/{call.node.name}/qemu/{guest.vmid}/migrate"
-    raise ApiError(501, f"Method 'POST {path}' not implemented")
+def _hand_to_ha(call: Call, guest: Guest, target: Node, resource: Resource) -> str:
+    """The request is all that the task makes; the node's resource manager moves the VM later."""
+
+    def body(task: Task) -> Steps:
+        task.log(f"Requesting HA migration for VM {guest.vmid} to node {target.name}")
+        yield 0.3
+        call.cluster.timeline.after(ROUND_S, lambda: _move_for_ha(call, guest, target, resource))
+
+    return str(start_task(call.node, "hamigrate", guest.vmid, call.identity.auth_id, body).upid)
+
+
+def _move_for_ha(call: Call, guest: Guest, target: Node, resource: Resource) -> None:
+    if guest.node != call.node.name or not call.node.is_online:
+        return
+    resource.current = "migrate"
+    by_manager = replace(call, params={"with-local-disks": 1})
+    task = start_task(
+        call.node, "qmigrate", guest.vmid, "root@pam", _moving(by_manager, guest, target)
+    )
+    task.on_end.append(lambda: setattr(resource, "current", resource.state))
 
 
 def _moving(call: Call, guest: Guest, target: Node) -> Any:
