@@ -26,6 +26,10 @@ SHARED = Path(os.environ.get("PVEOPS_SHARED", ROOT.parent / "shared"))
 RECORDINGS = {"9.2": "pve-9.2.11.visible.jsonl.xz", "8.4": "pve-8.4.21.visible.jsonl.xz"}
 CORE = ("logins", "access", "credentials", "protocol")
 LEAST = {"core status": 92.0, "core reason": 92.0, "core shape": 88.0}
+LEAST_BY_PHASE = {
+    phase: {"status": 88.0, "reason": 88.0, "values": 82.0}
+    for phase in ("machines", "tasks", "disks", "deletes", "live")
+}
 LEAST_OVERALL = {"shape": 50.0, "refusals": 60.0}
 _READY_S = 30
 
@@ -81,6 +85,10 @@ def judge(figures: dict[str, Any]) -> dict[str, tuple[float, float]]:
         rows = [phases[phase][measure_name] for phase in CORE if phase in phases]
         agreed, scored = sum(row["agreed"] for row in rows), sum(row["scored"] for row in rows)
         result[name] = (percent(agreed, scored), least)
+    for phase, wanted in LEAST_BY_PHASE.items():
+        for measure_name, least in wanted.items():
+            row = phases.get(phase, {}).get(measure_name, {"agreed": 0, "scored": 0})
+            result[f"{phase} {measure_name}"] = (percent(row["agreed"], row["scored"]), least)
     total = figures["total"]["shape"]
     result["shape"] = (percent(total["agreed"], total["scored"]), LEAST_OVERALL["shape"])
     agreed, scored = figures["refusals"]
@@ -109,7 +117,7 @@ def main() -> int:
         for name, (measured, least) in ({} if given.phase else judge(figures)).items():
             verdict = "ok" if measured >= least else "TOO LOW"
             is_good = is_good and measured >= least
-            print(f"  {name:12} {measured:6.1f} %   at least {least:.0f} %   {verdict}")
+            print(f"  {name:16} {measured:6.1f} %   at least {least:.0f} %   {verdict}")
     return 0 if is_good else 1
 
 

@@ -335,3 +335,57 @@ def test_a_vm_moves_with_its_disks_to_another_node() -> None:
     volid = guest.config["scsi0"].split(",")[0]
     assert storages.find_volume(caller.cluster.nodes["pve3"], volid) is not None
     assert storages.find_volume(caller.cluster.nodes["pve1"], volid) is None
+
+
+def test_a_move_that_ha_is_asked_for_comes_later() -> None:
+    """Hamigrate ends at once; the manager's own qmigrate follows (pve-ha-manager)."""
+    caller = Caller(build("homelab", Timeline(1_800_000_000.0), VERSIONS["9.2"]))
+    guest = caller.cluster.guests[108]
+    node, path = guest.node, f"/nodes/{guest.node}/qemu/108"
+    upid = begin(caller, "POST", f"{path}/migrate", target="pve3", online=1)
+    caller.cluster.timeline.advance(2)
+    status = caller.data("GET", f"/nodes/{node}/tasks/{quote(upid)}/status")
+    assert status["exitstatus"] == "OK"
+    assert guest.node == node
+    caller.cluster.timeline.advance(120)
+    assert (guest.node, guest.is_running) == ("pve3", True)
+
+
+def test_a_killed_migration_leaves_its_lock() -> None:
+    caller = Caller(build("homelab", Timeline(1_800_000_000.0), VERSIONS["9.2"]))
+    params = {"target": "pve3", "online": 1, "with-local-disks": 1}
+    upid = begin(caller, "POST", f"{_QEMU}/102/migrate", **params)
+    caller.data("DELETE", f"/nodes/pve1/tasks/{quote(upid)}")
+    guest = caller.cluster.guests[102]
+    assert (guest.node, guest.lock, guest.is_running) == ("pve1", "migrate", True)
+
+
+def test_a_cd_needs_to_be_called_one(caller: Caller) -> None:
+    answer = caller.send("PUT", f"{_VM}/config", ide2="local:iso/a.iso")
+    assert answer["reason"] == "explicit 'media=cdrom' is required for iso images"
+
+
+def test_a_clone_that_cannot_be_finished_leaves_nothing(caller: Caller) -> None:
+    upid = begin(caller, "POST", f"{_VM}/clone", newid=110)
+    caller.data("DELETE", f"/nodes/pve1/tasks/{quote(upid)}")
+    assert 110 not in caller.cluster.guests
+    assert volumes(caller) == ["local:100/vm-100-disk-0.qcow2"]
+
+
+def test_a_change_waits_ten_seconds_for_the_file_lock(caller: Caller) -> None:
+    finish(caller, "POST", f"{_VM}/status/start")
+    begin(caller, "POST", f"{_VM}/status/shutdown", timeout=60)
+    before = caller.cluster.timeline.now()
+    answer = caller.send("PUT", f"{_VM}/config", memory=64)
+    assert answer["reason"] == (
+        "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout"
+    )
+    assert caller.cluster.timeline.now() - before == pytest.approx(10.0)
+
+
+def test_a_killed_move_of_a_disk_changes_nothing(caller: Caller) -> None:
+    params = {"disk": "scsi0", "storage": "local", "format": "raw"}
+    upid = begin(caller, "POST", f"{_VM}/move_disk", **params)
+    caller.data("DELETE", f"/nodes/pve1/tasks/{quote(upid)}")
+    assert config(caller)["scsi0"] == "local:100/vm-100-disk-0.qcow2,size=1G"
+    assert volumes(caller) == ["local:100/vm-100-disk-0.qcow2"]

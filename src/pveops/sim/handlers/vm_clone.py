@@ -196,7 +196,6 @@ def _copy(task: Task, job: _Clone) -> Generator[float, None, dict[str, Any]]:
             continue
         is_live = job.source.is_running and not job.snapname and not is_cloudinit(drive)
         volume = yield from _copy_drive(task, job, drive, is_live=is_live and job.is_full)
-        job.made.append(volume)
         options = {**drive.options, "size": size_text(volume.size_bytes)}
         config[drive.key] = format_drive(GuestVolume(drive.key, volume.volid, options))
         if is_live and job.is_full:
@@ -235,17 +234,21 @@ def _copy_drive(
         storage = call.get("storage") or source.storage
         wanted = GuestVolume(drive.key, f"{storage}:cloudinit", {"format": source.format})
         _, made = create_drive(lambda *_: None, call.node, vmid, wanted)
-        yield _STEP_S
         if made is None:
             raise TaskError(f"unable to make the cloud-init drive of VM {vmid}")
+        job.made.append(made)
+        yield _STEP_S
         return made
     if not job.is_full:
         task.log(f"create linked clone of drive {drive.key} ({drive.volid})")
         yield _STEP_S
-        return storages.clone_base(call.node, drive.volid, vmid)
+        linked = storages.clone_base(call.node, drive.volid, vmid)
+        job.made.append(linked)
+        return linked
     storage = str(call.get("storage") or source.storage)
     format_ = call.get("format") or source.format
     volume = copy_volume(task.log, call.node, vmid, drive.key, source, storage, format_)
+    job.made.append(volume)
     if is_live:
         yield from mirror(task, drive.key, source.size_bytes, completes=False)
     else:
