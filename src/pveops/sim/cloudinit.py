@@ -32,8 +32,7 @@ def user_data(config: Mapping[str, Any], vmid: int) -> str:
     if user == "root":
         lines.append("disable_root: False")
     if config.get("cipassword"):
-        digest = hashlib.sha256(str(config["cipassword"]).encode()).hexdigest()
-        lines.append(f"password: $5${digest[:16]}${digest}")
+        lines.append(f"password: {config['cipassword']}")
     keys = [key for key in unquote(str(config.get("sshkeys") or "")).splitlines() if key.strip()]
     if keys:
         lines += ["ssh_authorized_keys:", *(f"  - {key}" for key in keys)]

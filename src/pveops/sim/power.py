@@ -67,12 +67,8 @@ def _start_locked(task: Task, node: Node, guest: Guest, *, skip_lock: bool) -> S
         noun = "vm" if guest.kind == "qemu" else "CT"
         raise TaskError(f"you can't start a {noun} if it's a template")
     was_suspended = guest.lock == "suspended"
-    if skip_lock:
-        pass
-    elif guest.kind == "qemu":
-        guest.check_lock("suspended", *(("backup",) if guest.is_running else ()))
-    else:
-        guest.check_lock("mounted")
+    if not skip_lock:
+        _check_start_lock(guest)
     if guest.is_running:
         raise TaskError(f"{guest.noun} {guest.vmid} already running")
     _check_parts(task, node, guest)
@@ -83,6 +79,13 @@ def _start_locked(task: Task, node: Node, guest: Guest, *, skip_lock: bool) -> S
     start_process(node.cluster, node, guest)
     if guest.kind == "qemu":
         write_seed(guest)
+
+
+def _check_start_lock(guest: Guest) -> None:
+    if guest.kind == "lxc":
+        guest.check_lock("mounted")
+    else:
+        guest.check_lock("suspended", *(("backup",) if guest.is_running else ()))
 
 
 def _wake(task: Task, node: Node, guest: Guest) -> Steps:
