@@ -49,6 +49,7 @@ MODULES = (
     "vm_config",
     "vm_create",
     "vm_disks",
+    "vm_migrate",
     "vm_monitor",
 )
 
