@@ -26,6 +26,8 @@ SHARED = Path(os.environ.get("PVEOPS_SHARED", ROOT.parent / "shared"))
 RECORDINGS = {"9.2": "pve-9.2.11.visible.jsonl.xz", "8.4": "pve-8.4.21.visible.jsonl.xz"}
 CORE = ("logins", "access", "credentials", "protocol")
 LEAST = {"core status": 92.0, "core reason": 92.0, "core shape": 88.0}
+LIFE = ("machines", "tasks", "disks", "containers", "deletes", "live", "live-containers")
+LEAST_OF_LIFE = {"life status": 88.0, "life reason": 88.0, "life values": 82.0}
 LEAST_OVERALL = {"shape": 50.0, "refusals": 60.0}
 _READY_S = 30
 
@@ -76,9 +78,11 @@ def judge(figures: dict[str, Any]) -> dict[str, tuple[float, float]]:
     """Name -> (measured, least wanted) for what is promised."""
     phases = figures["phases"]
     result: dict[str, tuple[float, float]] = {}
-    for name, least in LEAST.items():
+    groups = ((CORE, LEAST), (LIFE, LEAST_OF_LIFE))
+    promised = [(group, name, least) for group, each in groups for name, least in each.items()]
+    for group, name, least in promised:
         measure_name = name.split()[1]
-        rows = [phases[phase][measure_name] for phase in CORE if phase in phases]
+        rows = [phases[phase][measure_name] for phase in group if phase in phases]
         agreed, scored = sum(row["agreed"] for row in rows), sum(row["scored"] for row in rows)
         result[name] = (percent(agreed, scored), least)
     total = figures["total"]["shape"]

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from pveops.sim.guest_volumes import list_volumes
 from pveops.sim.property_string import parse_properties
+from pveops.sim.vm_drives import is_cloudinit
 from pveops.sim.vm_options import is_net
+
+if TYPE_CHECKING:
+    from pveops.sim.guest import Guest
 
 
 def user_data(config: Mapping[str, Any], vmid: int) -> str:
@@ -27,8 +32,7 @@ def user_data(config: Mapping[str, Any], vmid: int) -> str:
     if user == "root":
         lines.append("disable_root: False")
     if config.get("cipassword"):
-        digest = hashlib.sha256(str(config["cipassword"]).encode()).hexdigest()
-        lines.append(f"password: $5${digest[:16]}${digest}")
+        lines.append(f"password: {config['cipassword']}")
     keys = [key for key in unquote(str(config.get("sshkeys") or "")).splitlines() if key.strip()]
     if keys:
         lines += ["ssh_authorized_keys:", *(f"  - {key}" for key in keys)]
@@ -84,3 +88,9 @@ def meta_data(config: Mapping[str, Any], vmid: int) -> str:
     text = user_data(config, vmid) + network_data(config)
     digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     return f"instance-id: {digest}\n"
+
+
+def write_seed(guest: Guest) -> None:
+    """The drive, where there is one, holds the present options from now on."""
+    if any(is_cloudinit(volume) for volume in list_volumes("qemu", guest.config)):
+        guest.seed = dict(guest.config)

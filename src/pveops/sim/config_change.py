@@ -46,6 +46,8 @@ class Change:
 def read_change(call: Call, kind: Kind) -> Change:
     """The request, checked for contradictions and for options that there are none of."""
     given = {k: v for k, v in call.params.items() if k not in _NO_OPTIONS}
+    if call.get("cdrom"):
+        given["ide2"] = cdrom_drive(call, given)
     deletes, reverts = _listed(call.get("delete")), _listed(call.get("revert"))
     if not (given or deletes or reverts):
         raise die("no options specified")
@@ -67,9 +69,17 @@ def read_change(call: Call, kind: Kind) -> Change:
     return Change(given, deletes, reverts, bool(call.get("force")))
 
 
+def cdrom_drive(call: Call, given: Mapping[str, Any]) -> str:
+    """`cdrom` is another word for the CD drive `ide2`."""
+    if "ide2" in given:
+        raise parameter_error({"cdrom": "conflicts with -ide2"})
+    return f"{call.params['cdrom']},media=cdrom"
+
+
 def _listed(text: Any) -> tuple[str, ...]:
     """pve-configid-list: separated by commas, semicolons, blanks or nulls."""
-    return tuple(part for part in re.split(r"[,;\s\0]+", str(text or "")) if part)
+    parts = [part for part in re.split(r"[,;\s\0]+", str(text or "")) if part]
+    return tuple("ide2" if part == "cdrom" else part for part in parts)
 
 
 def is_option(release: str, kind: Kind, key: str) -> bool:

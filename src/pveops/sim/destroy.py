@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pveops.sim.guest import Guest, release_flock, wait_for_flock
+from pveops.sim.guest import Guest, config_path, release_flock, wait_for_flock
 from pveops.sim.guest_volumes import all_volids, is_owned, list_volumes
 from pveops.sim.ha import sid_of
 from pveops.sim.power import find_local
@@ -65,9 +65,7 @@ def destroy(
     """
 
     def body(task: Task) -> Steps:
-        folder = "qemu-server" if kind == "qemu" else "lxc"
-        path = f"nodes/{node.name}/{folder}/{vmid}.conf"
-        wording = f"Configuration file '{path}' does not exist"
+        wording = f"Configuration file '{config_path(node.name, kind, vmid)}' does not exist"
         guest = find_local(node.cluster, node, kind, vmid, wording)
         yield from wait_for_flock(guest, task)
         try:

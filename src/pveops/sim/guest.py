@@ -170,6 +170,11 @@ def release_flock(guest: Guest, holder: Task) -> None:
 def start_process(cluster: Cluster, node: Node, guest: Guest) -> None:
     """The guest runs from now on, with what was pending applied."""
     apply_pending(cluster, guest)
+    resume_process(cluster, node, guest)
+
+
+def resume_process(cluster: Cluster, node: Node, guest: Guest) -> None:
+    """The guest runs from now on as its configuration stands."""
     guest.process = Process(node.next_pid(), cluster.timeline.now(), dict(guest.config))
 
 

@@ -6,10 +6,20 @@ Durations are those of an idle node. Texts are PVE's (QemuServer.pm, LXC.pm).
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pveops.sim.guest import Guest, apply_pending, release_flock, start_process, wait_for_flock
-from pveops.sim.tasks import Body, Task, TaskError
+from pveops.sim.cloudinit import write_seed
+from pveops.sim.guest import (
+    Guest,
+    apply_pending,
+    release_flock,
+    resume_process,
+    start_process,
+    wait_for_flock,
+)
+from pveops.sim.tasks import AbortedError, Body, Task, TaskError
+from pveops.sim.vmstate import allocate_state
 
 if TYPE_CHECKING:
     from pveops.sim.model import Cluster, Node
@@ -31,7 +41,7 @@ def find_local(cluster: Cluster, node: Node, kind: str, vmid: int, wording: str)
     return guest
 
 
-def start(node: Node, kind: str, vmid: int) -> Body:
+def start(node: Node, kind: str, vmid: int, *, skip_lock: bool = False) -> Body:
     """qmstart, vzstart."""
 
     def body(task: Task) -> Steps:
@@ -45,41 +55,71 @@ def start(node: Node, kind: str, vmid: int) -> Body:
         )
         yield from wait_for_flock(guest, task)
         try:
-            yield from _start_locked(task, node, guest)
+            yield from _start_locked(task, node, guest, skip_lock=skip_lock)
         finally:
             release_flock(guest, task)
 
     return body
 
 
-def _start_locked(task: Task, node: Node, guest: Guest) -> Steps:
+def _start_locked(task: Task, node: Node, guest: Guest, *, skip_lock: bool) -> Steps:
     if guest.is_template:
         noun = "vm" if guest.kind == "qemu" else "CT"
         raise TaskError(f"you can't start a {noun} if it's a template")
     was_suspended = guest.lock == "suspended"
-    if guest.kind == "qemu":
-        guest.check_lock("suspended", *(("backup",) if guest.is_running else ()))
-    else:
-        guest.check_lock("mounted")
+    if not skip_lock:
+        _check_start_lock(guest)
     if guest.is_running:
         raise TaskError(f"{guest.noun} {guest.vmid} already running")
-    _check_parts(node, guest)
+    _check_parts(task, node, guest)
+    if was_suspended:
+        yield from _wake(task, node, guest)
+        return
     yield _START_S
     start_process(node.cluster, node, guest)
-    if was_suspended:
-        guest.config.pop("lock", None)
-        guest.config.pop("vmstate", None)
-        task.log("Resuming suspended VM", "Resumed VM, removing state")
+    if guest.kind == "qemu":
+        write_seed(guest)
 
 
-def _check_parts(node: Node, guest: Guest) -> None:
+def _check_start_lock(guest: Guest) -> None:
+    if guest.kind == "lxc":
+        guest.check_lock("mounted")
+    else:
+        guest.check_lock("suspended", *(("backup",) if guest.is_running else ()))
+
+
+def _wake(task: Task, node: Node, guest: Guest) -> Steps:
+    """Go on from the memory that was saved; what waits for a stop waits on."""
+    state = str(guest.config.get("vmstate") or "")
+    task.log("Resuming suspended VM")
+    if state:
+        task.log(f"activating and using '{state}' as vmstate")
+    yield _START_S
+    resume_process(node.cluster, node, guest)
+    task.log("Resumed VM, removing state")
+    for key in ("lock", "vmstate", "runningmachine", "runningcpu"):
+        guest.config.pop(key, None)
+    if state and node.cluster.storages.find_volume(node, state) is not None:
+        node.cluster.storages.free(node, state)
+
+
+def _refuse_bridge(task: Task, guest: Guest, bridge: str) -> None:
+    missing = f"bridge '{bridge}' does not exist"
+    if guest.kind == "lxc" or task.node.version.at_least("9.0"):
+        raise TaskError(missing)
+    # Before 9.0 only the script that QEMU runs finds out.
+    task.log(missing)
+    raise TaskError("start failed: QEMU exited with code 1")
+
+
+def _check_parts(task: Task, node: Node, guest: Guest) -> None:
     """Bridges and volumes that the start needs."""
     for key, value in sorted(guest.config.items()):
         text = str(value)
         if key.startswith("net") and "bridge=" in text:
             bridge = text.partition("bridge=")[2].partition(",")[0]
             if bridge not in node.bridges:
-                raise TaskError(f"bridge '{bridge}' does not exist")
+                _refuse_bridge(task, guest, bridge)
         volid = text.partition(",")[0]
         if is_disk(guest.kind, key) and ":" in volid:
             storage = volid.partition(":")[0]
@@ -191,7 +231,11 @@ def _ask_agent(task: Task, guest: Guest) -> Steps:
     if guest.temper.agent == "answers":
         yield 0.2
         return
-    yield _AGENT_PING_S
+    try:
+        yield _AGENT_PING_S
+    except AbortedError:
+        task.log("QEMU Guest Agent is not running - received interrupt")
+        raise
     task.log(agent_silence(task.node, guest.vmid))
 
 
@@ -247,8 +291,11 @@ def pause(node: Node, vmid: int) -> Body:
     return body
 
 
-def hibernate(node: Node, vmid: int, storage: str) -> Body:
-    """Suspend to disk: the memory goes to a volume and the process ends."""
+def hibernate(node: Node, vmid: int, storage: str | None) -> Body:
+    """Suspend to disk: the memory goes to a volume and the process ends.
+
+    storage: where to; None: where snapshots would put it.
+    """
 
     def body(task: Task) -> Steps:
         guest = find_local(node.cluster, node, "qemu", vmid, _unknown(node, "qemu", vmid))
@@ -259,8 +306,13 @@ def hibernate(node: Node, vmid: int, storage: str) -> Body:
                 raise TaskError(f"VM {vmid} not running")
             # An interrupted hibernation leaves this lock on purpose (PVE::QemuServer vm_suspend).
             guest.config["lock"] = "suspending"
+            day = datetime.fromtimestamp(node.cluster.timeline.now(), UTC).date()
+            state = allocate_state(task, node, guest, f"state-suspend-{day}", storage)
+            guest.config["vmstate"] = state.volid
+            guest.config["runningmachine"] = "pc-i440fx-10.0+pve0"
+            guest.config["runningcpu"] = str(guest.config.get("cpu", "kvm64"))
             yield 3.0
-            guest.config["vmstate"] = f"{storage}:vm-{vmid}-state-suspend"
+            task.log("State saved, quitting")
             guest.process = None
             guest.config["lock"] = "suspended"
         finally:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pveops.sim import identity, power
 from pveops.sim.features import has_feature
-from pveops.sim.guest import Guest, start_process
+from pveops.sim.guest import Guest, config_path, start_process
 from pveops.sim.guest_volumes import (
     GuestVolume,
     add_unused,
@@ -57,11 +57,9 @@ def get_snapshot(guest: Guest, name: str) -> dict[str, Any]:
 
 
 def _find(node: Node, kind: str, vmid: int) -> Guest:
-    folder = "qemu-server" if kind == "qemu" else "lxc"
-    path = f"nodes/{node.name}/{folder}/{vmid}.conf"
-    return find_local(
-        node.cluster, node, kind, vmid, f"Configuration file '{path}' does not exist"
-    )
+    path = config_path(node.name, kind, vmid)
+    wording = f"Configuration file '{path}' does not exist"
+    return find_local(node.cluster, node, kind, vmid, wording)
 
 
 def _copied(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +90,7 @@ def create(
         saves_state = with_state and guest.kind == "qemu" and guest.is_running
         try:
             if saves_state:
-                yield from _save_state(task, node, guest, snapshot)
+                yield from _save_state(task, node, guest, name)
             else:
                 yield from _ask_agent(task, guest)
             for volume in _disks(guest, snapshot):
@@ -127,8 +125,8 @@ def _prepare(node: Node, guest: Guest, name: str, description: str | None) -> di
     return snapshot
 
 
-def _save_state(task: Task, node: Node, guest: Guest, snapshot: dict[str, Any]) -> Steps:
-    name = next(name for name, value in guest.snapshots.items() if value is snapshot)
+def _save_state(task: Task, node: Node, guest: Guest, name: str) -> Steps:
+    snapshot = guest.snapshots[name]
     volume = allocate_state(task, node, guest, f"state-{name}")
     snapshot["vmstate"] = volume.volid
     snapshot["runningmachine"] = "pc-i440fx-10.0+pve0"

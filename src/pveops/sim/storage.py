@@ -333,7 +333,9 @@ class Storages:
         self.get_active(storage.name, node)
         backing = self.backing(storage, node)
         volume = backing.volumes.get(name)
-        if any(other.parent == name for other in backing.volumes.values()):
+        # LVM-thin does not know what was cloned from a volume, and lets it go.
+        has_clones = any(other.parent == name for other in backing.volumes.values())
+        if has_clones and storage.type != "lvmthin":
             raise die(f"base volume '{name}' is still in use by linked clones")
         if volume is None:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from collections.abc import Mapping
@@ -55,9 +56,17 @@ def prepared(key: str, value: Any, node: Node, *, is_new: bool = False) -> Any:
     if key == "smbios1" and "uuid=" not in str(value):
         parts = parse_properties(str(value))
         return format_properties({"uuid": new_uuid(node.cluster.random), **parts})
+    if key == "cipassword" and not str(value).startswith("$"):
+        return _crypted(str(value), node.cluster.random)
     if key == "vmgenid" and str(value) == "1":
         return new_uuid(node.cluster.random)
     return value
+
+
+def _crypted(password: str, source: random.Random) -> str:
+    """In the form of crypt(3), method 5; nothing reads it but a guest that is not there."""
+    salt = f"{source.getrandbits(32):08x}"
+    return f"$5${salt}${hashlib.sha256((salt + password).encode()).hexdigest()[:43]}"
 
 
 def add_defaults(config: dict[str, Any], node: Node) -> None:

@@ -18,6 +18,9 @@ MODULES = (
     "cluster_resources",
     "cluster_status",
     "consoles",
+    "ct_clone",
+    "ct_config",
+    "ct_create",
     "execute",
     "firewall",
     "guest_destroy",
@@ -46,6 +49,7 @@ MODULES = (
     "vm_config",
     "vm_create",
     "vm_disks",
+    "vm_migrate",
     "vm_monitor",
 )
 

@@ -73,7 +73,8 @@ def start_guest(call: Call) -> str:
         return _queue(call, resource, "hastart", "started", None)
     if kind == "lxc" and guest is not None and guest.is_running:
         raise die(f"CT {vmid} already running")
-    return _start(call, f"{_prefix(call)}start", power.start(call.node, kind, vmid))
+    body = power.start(call.node, kind, vmid, skip_lock=bool(call.get("skiplock")))
+    return _start(call, f"{_prefix(call)}start", body)
 
 
 @routes.post(*(f"{base}/stop" for base in _BASES))
@@ -175,7 +176,7 @@ def suspend_vm(call: Call) -> str:
         raise die("Cannot suspend HA managed VM to disk")
     if guest.lock == "backup":
         raise die("cannot suspend to disk during backup")
-    storage = str(call.get("statestorage") or "local")
+    storage = call.get("statestorage")
     return _start(call, "qmsuspend", power.hibernate(call.node, guest.vmid, storage))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pveops.sim.call import Call
+from pveops.sim.config_change import shown_secrets
 from pveops.sim.figures import cpus_of, guest_figures, memory_bytes
 from pveops.sim.guest import Guest, config_path, shown_config
 from pveops.sim.ha import sid_of
@@ -110,6 +111,8 @@ def _qemu_members(call: Call, guest: Guest) -> dict[str, Any]:
         row["agent"] = 1
     if guest.process is not None:
         row |= {"diskread": 0, "diskwrite": 0}
+        if str(guest.config.get("balloon", "1")) != "0":
+            row["balloon"] = memory_bytes(guest)
         row |= {"running-machine": "pc-i440fx-10.0+pve0", "running-qemu": "10.0.13"}
     return row
 
@@ -127,21 +130,22 @@ def get_config(call: Call) -> dict[str, Any]:
     if name is not None:
         if name not in guest.snapshots:
             raise die(f"snapshot '{name}' does not exist")
-        return {**guest.snapshots[name], "digest": guest.digest}
-    return shown_config(guest, current=bool(call.get("current")))
+        return shown_secrets({**guest.snapshots[name], "digest": guest.digest})
+    return shown_secrets(shown_config(guest, current=bool(call.get("current"))))
 
 
 @routes.get(f"{_QEMU}/{{vmid}}/pending", f"{_LXC}/{{vmid}}/pending")
 def list_pending(call: Call) -> list[dict[str, Any]]:
     """Each key with its value and what waits for a full stop."""
     guest = get_guest(call)
+    config, pending = shown_secrets(guest.config), shown_secrets(guest.pending)
     rows = []
     for key in sorted({*guest.config, *guest.pending}):
         row: dict[str, Any] = {"key": key}
         if key in guest.config:
-            row["value"] = guest.config[key]
+            row["value"] = config[key]
         if key in guest.pending:
-            row["pending"] = guest.pending[key]
+            row["pending"] = pending[key]
         if key in guest.pending_deletes:
             row["delete"] = 2 if guest.pending_deletes[key] else 1
         rows.append(row)

@@ -22,7 +22,7 @@ from pveops.sim.identity import new_uuid
 from pveops.sim.membership import require_quorum
 from pveops.sim.mirror import cancel_mirror, mirror
 from pveops.sim.model import Node
-from pveops.sim.power import has_agent
+from pveops.sim.power import agent_silence, has_agent
 from pveops.sim.property_string import format_properties, parse_properties
 from pveops.sim.refusal import ApiError, die, parameter_error
 from pveops.sim.router import Routes
@@ -196,7 +196,6 @@ def _copy(task: Task, job: _Clone) -> Generator[float, None, dict[str, Any]]:
             continue
         is_live = job.source.is_running and not job.snapname and not is_cloudinit(drive)
         volume = yield from _copy_drive(task, job, drive, is_live=is_live and job.is_full)
-        job.made.append(volume)
         options = {**drive.options, "size": size_text(volume.size_bytes)}
         config[drive.key] = format_drive(GuestVolume(drive.key, volume.volid, options))
         if is_live and job.is_full:
@@ -235,17 +234,21 @@ def _copy_drive(
         storage = call.get("storage") or source.storage
         wanted = GuestVolume(drive.key, f"{storage}:cloudinit", {"format": source.format})
         _, made = create_drive(lambda *_: None, call.node, vmid, wanted)
-        yield _STEP_S
         if made is None:
             raise TaskError(f"unable to make the cloud-init drive of VM {vmid}")
+        job.made.append(made)
+        yield _STEP_S
         return made
     if not job.is_full:
         task.log(f"create linked clone of drive {drive.key} ({drive.volid})")
         yield _STEP_S
-        return storages.clone_base(call.node, drive.volid, vmid)
+        linked = storages.clone_base(call.node, drive.volid, vmid)
+        job.made.append(linked)
+        return linked
     storage = str(call.get("storage") or source.storage)
     format_ = call.get("format") or source.format
     volume = copy_volume(task.log, call.node, vmid, drive.key, source, storage, format_)
+    job.made.append(volume)
     if is_live:
         yield from mirror(task, drive.key, source.size_bytes, completes=False)
     else:
@@ -258,21 +261,18 @@ def _copy_drive(
 
 def _finish_mirrors(task: Task, job: _Clone, keys: list[str]) -> Steps:
     """The copies are cut off at one moment, with the file systems at rest if they can be."""
-    if has_agent(job.source.config) and job.source.temper.agent == "answers":
-        task.log("freeze filesystem")
-    elif has_agent(job.source.config):
+    freezes = has_agent(job.source.config) and job.source.temper.agent == "answers"
+    if has_agent(job.source.config) and not freezes:
         yield 3.0
-        task.log("skipping guest filesystem freeze - agent configured but not running?")
-        task.log("suspend vm")
-    else:
-        task.log("suspend vm")
+        if task.node.version.at_least("9.0"):
+            task.log("skipping guest filesystem freeze - agent configured but not running?")
+        else:
+            task.log(agent_silence(task.node, job.source.vmid))
+    task.log("freeze filesystem" if freezes else "suspend vm")
     for key in keys:
         cancel_mirror(task, key)
     yield _STEP_S
-    if has_agent(job.source.config) and job.source.temper.agent == "answers":
-        task.log("unfreeze filesystem")
-    else:
-        task.log("resume vm")
+    task.log("unfreeze filesystem" if freezes else "resume vm")
 
 
 @routes.post(f"{_VM}/template")

@@ -6,12 +6,10 @@ from typing import Any
 
 from pveops.sim import cloudinit
 from pveops.sim.call import Call
-from pveops.sim.guest import Guest, wait_for_flock
-from pveops.sim.guest_volumes import list_volumes
+from pveops.sim.guest import wait_for_flock
 from pveops.sim.handlers.guests import get_guest
 from pveops.sim.handlers.vm_permissions import is_cloudinit_option
 from pveops.sim.router import Routes, Waiting
-from pveops.sim.vm_drives import is_cloudinit
 
 routes = Routes()
 _BASE = "/nodes/{node}/qemu/{vmid}/cloudinit"
@@ -50,13 +48,7 @@ def regenerate(call: Call) -> Waiting:
     """Write the drive anew with the present options."""
     guest = get_guest(call)
     yield from wait_for_flock(guest, None)
-    write_seed(guest)
-
-
-def write_seed(guest: Guest) -> None:
-    """The drive, where there is one, holds the present options from now on."""
-    if any(is_cloudinit(volume) for volume in list_volumes("qemu", guest.config)):
-        guest.seed = dict(guest.config)
+    cloudinit.write_seed(guest)
 
 
 @routes.get(f"{_BASE}/dump")

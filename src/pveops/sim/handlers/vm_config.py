@@ -14,6 +14,7 @@ from pveops.sim.config_change import (
     read_change,
     revert,
 )
+from pveops.sim.cpu_models import check_cpu_model
 from pveops.sim.destroy import check_protection
 from pveops.sim.guest import Guest, release_flock, wait_for_flock
 from pveops.sim.guest_volumes import (
@@ -47,6 +48,8 @@ _WRITE_S = 0.2
 
 def check_contents(call: Call, values: Mapping[str, Any]) -> None:
     """What the schema cannot tell about values: whether what they name is there."""
+    if values.get("cpu"):
+        check_cpu_model(str(values["cpu"]))
     script = values.get("hookscript")
     if script and call.cluster.storages.find_volume(call.node, str(script)) is None:
         raise parameter_error({"hookscript": f"script '{script}' does not exist\n"})
@@ -102,7 +105,16 @@ def start_config_change(call: Call) -> Waiting:
             text = "".join(f"{key}: {value}" for key, value in errors.items())
             raise TaskError(f"Parameter verification failed.\n{text}")
 
-    return str(start_task(call.node, "qmconfig", guest.vmid, call.identity.auth_id, body).upid)
+    task = start_task(call.node, "qmconfig", guest.vmid, call.identity.auth_id, body)
+    for _ in range(int(call.get("background_delay") or 0)):
+        if not task.is_running:
+            break
+        yield 1.0
+    if task.is_running or not call.get("background_delay"):
+        return str(task.upid)
+    if task.exitstatus != "OK":
+        raise die(str(task.exitstatus))
+    return None
 
 
 def _words(call: Call) -> str:

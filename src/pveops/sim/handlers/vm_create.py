@@ -7,6 +7,7 @@ from typing import Any
 
 from pveops.sim import power
 from pveops.sim.call import Call
+from pveops.sim.config_change import cdrom_drive
 from pveops.sim.guest import Guest
 from pveops.sim.guest_volumes import is_volume_key, parse_volume
 from pveops.sim.ha import Resource, add_resource
@@ -40,6 +41,8 @@ def create_vm(call: Call) -> str:
     if call.get("archive"):
         return start_vm_restore(call)
     options = {k: v for k, v in call.params.items() if k not in _OF_THE_REQUEST}
+    if options.pop("cdrom", None):
+        options["ide2"] = cdrom_drive(call, options)
     check_storage_access(call, vmid, options, call.get("storage"))
     check_options(call, vmid, call.get("pool"), options)
     check_contents(call, options)
@@ -75,8 +78,9 @@ def _take_id(call: Call, vmid: int) -> Guest:
             f"on node '{existing.node}'"
         )
     guest = call.cluster.guests[vmid] = Guest(vmid, "qemu", call.node.name, {"lock": "create"})
-    # What is made here has no system inside that would answer the power button.
-    guest.temper.shutdown_s = None
+    if not any("import-from=" in str(value) for value in call.params.values()):
+        # Empty disks hold no system that would answer the power button.
+        guest.temper.shutdown_s = None
     return guest
 
 

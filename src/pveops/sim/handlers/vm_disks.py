@@ -23,7 +23,7 @@ from pveops.sim.mirror import mirror
 from pveops.sim.power import find_local
 from pveops.sim.refusal import ApiError, die, parameter_error
 from pveops.sim.router import Routes
-from pveops.sim.tasks import Body, Task, TaskError, start_task
+from pveops.sim.tasks import AbortedError, Body, Task, TaskError, start_task
 from pveops.sim.vm_drives import copy_volume, format_drive, to_bytes, transfer_lines
 from pveops.sim.volume import Volume, disk_file, image_name
 
@@ -158,6 +158,10 @@ def _moving(
                 call.cluster.storages.free(call.node, made.volid)
             text = error.message if isinstance(error, ApiError) else str(error)
             raise TaskError(f"storage migration failed: {text}") from error
+        except AbortedError:
+            if made is not None:
+                call.cluster.storages.free(call.node, made.volid)
+            raise
         finally:
             release_flock(guest, task)
 

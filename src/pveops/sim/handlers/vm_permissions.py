@@ -99,6 +99,8 @@ def check_storage_access(
                 raise die("Only root can pass arbitrary filesystem paths.")
         else:
             parsed = check_volume_access(call, drive.volid, vmid)
+            if parsed.content == "iso" and not drive.is_cdrom:
+                raise die("explicit 'media=cdrom' is required for iso images")
             if parsed.content not in ("images", "iso"):
                 text = "content type needs to be 'images' or 'iso'"
                 raise parameter_error({drive.key: text})
