@@ -30,6 +30,8 @@ LEAST_BY_PHASE = {
     phase: {"status": 88.0, "reason": 88.0, "values": 82.0}
     for phase in ("machines", "tasks", "disks", "deletes", "live")
 }
+LIFE = ("machines", "tasks", "disks", "containers", "deletes", "live", "live-containers")
+LEAST_OF_LIFE = {"life status": 88.0, "life reason": 88.0, "life values": 82.0}
 LEAST_OVERALL = {"shape": 50.0, "refusals": 60.0}
 _READY_S = 30
 
@@ -80,9 +82,11 @@ def judge(figures: dict[str, Any]) -> dict[str, tuple[float, float]]:
     """Name -> (measured, least wanted) for what is promised."""
     phases = figures["phases"]
     result: dict[str, tuple[float, float]] = {}
-    for name, least in LEAST.items():
+    groups = ((CORE, LEAST), (LIFE, LEAST_OF_LIFE))
+    promised = [(group, name, least) for group, each in groups for name, least in each.items()]
+    for group, name, least in promised:
         measure_name = name.split()[1]
-        rows = [phases[phase][measure_name] for phase in CORE if phase in phases]
+        rows = [phases[phase][measure_name] for phase in group if phase in phases]
         agreed, scored = sum(row["agreed"] for row in rows), sum(row["scored"] for row in rows)
         result[name] = (percent(agreed, scored), least)
     for phase, wanted in LEAST_BY_PHASE.items():
