@@ -58,7 +58,9 @@ def _unavailable(call: Call, guest: Guest, node: Node) -> list[str]:
 @routes.get(_BASE)
 def get_preconditions(call: Call) -> dict[str, Any]:
     """Local disks, and the nodes that have what the VM needs."""
+    require_quorum(call.cluster, call.node)
     guest = get_guest(call)
+    guest.check_lock()
     allowed, refused = [], {}
     for node in call.cluster.nodes.values():
         if node is call.node:

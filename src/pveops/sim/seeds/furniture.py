@@ -73,6 +73,8 @@ def add_vm(
 ) -> Guest:
     """A VM with one disk; `up_days` None: it is stopped."""
     volume = _add_disk(cluster, node, storage, vmid, disk_gib)
+    if config.get("template"):
+        volume = cluster.storages.convert_to_base(cluster.nodes[node], volume).volid
     guest = Guest(
         vmid, "qemu", node, temper=replace(temper) if temper else Temper(agent="answers")
     )
