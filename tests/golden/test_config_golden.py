@@ -5,8 +5,9 @@ does in that case.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import pytest
@@ -18,6 +19,8 @@ from pveops.domain.storage import Storage
 from pveops.operations import config, disk
 from pveops.operations.decision import Decision
 from tests.golden.test_power_golden import facts_of
+
+Decide: TypeAlias = Callable[[str, Any, dict[str, Any]], Decision]
 
 CASES = sorted((Path(__file__).parent / "config").glob("*.json"))
 _STORAGES = (
@@ -36,10 +39,10 @@ def decide(case: dict[str, Any]) -> Decision:
     if noun == "disk":
         disks = list_disks(base.guest.kind, base.config)
         facts = DiskFacts(base, disks, _STORAGES, tuple(given.get("snapshots", ())))
-        decided: Decision = getattr(disk, f"decide_{verb}")(case["operation"], facts, params)
-        return decided
-    decided = getattr(config, f"decide_{verb}")(case["operation"], ConfigFacts(base, None), params)
-    return decided
+        decides: Decide = getattr(disk, f"decide_{verb}")
+        return decides(case["operation"], facts, params)
+    decides = getattr(config, f"decide_{verb}")
+    return decides(case["operation"], ConfigFacts(base, None), params)
 
 
 def shown(decision: Decision) -> dict[str, Any]:
