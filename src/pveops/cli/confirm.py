@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pveops.operations.catalog import Tier
+from pveops.operations.operation import Tier
 
 if TYPE_CHECKING:
     from pveops.cli.call import Call

@@ -12,7 +12,8 @@ from pveops.cli.call import Call
 from pveops.cli.commands import Command, wait_option
 from pveops.cli.selectors import selector_of, selector_options
 from pveops.errors import UsageError
-from pveops.operations.catalog import Operation, Param, Targets, Tier, get_operation
+from pveops.operations.catalog import get_operation
+from pveops.operations.operation import Operation, Param, Targets, Tier
 
 if TYPE_CHECKING:
     from pveops.operations.plan import Scalar

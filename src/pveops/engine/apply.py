@@ -30,7 +30,8 @@ from pveops.errors import (
     StalePlanError,
     StoreError,
 )
-from pveops.operations.catalog import Tier, get_operation
+from pveops.operations.catalog import get_operation
+from pveops.operations.operation import Tier
 from pveops.operations.plan import Plan, canonical_json, decode_plan, plan_hash, plan_id
 
 _KEEPS_LOCKS = frozenset({"unknown", "pending"})

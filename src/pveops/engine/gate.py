@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pveops.operations.catalog import Operation, Tier, get_operation
+from pveops.operations.catalog import get_operation
+from pveops.operations.operation import Operation, Tier
 from pveops.operations.plan import Item, Plan, Scalar, Target
 from pveops.units import HOUR_S
 

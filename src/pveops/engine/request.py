@@ -29,9 +29,10 @@ from pveops.errors import (
     PveopsError,
     UsageError,
 )
-from pveops.operations.catalog import Operation, Targets, get_operation
+from pveops.operations.catalog import get_operation
 from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding, blocks_among
+from pveops.operations.operation import Operation, Targets
 from pveops.operations.plan import PLAN_FORMAT, Plan, Scalar
 from pveops.operations.task import TaskFacts
 from pveops.sanitize import sanitize_text

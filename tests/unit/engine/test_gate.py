@@ -7,7 +7,8 @@ import pytest
 from pveops.config.policy import Actors, ConsentRules, Policy, Protected, TierActions
 from pveops.context import Actor, ActorKind
 from pveops.engine.gate import judge_targets
-from pveops.operations.catalog import Effect, Operation, Tier, get_operation
+from pveops.operations.catalog import get_operation
+from pveops.operations.operation import Effect, Operation, Tier
 from pveops.operations.plan import Target
 
 FINAL = Operation("guest.purge", "destroy guests", Tier.IRREVERSIBLE, Effect.ONCE)

@@ -1,0 +1,98 @@
+"""What a row of the catalogue says about an operation."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+READ_STATE = "pveops.domain.facts:read_guest_facts"
+"""Where facts come from when a row says nothing else."""
+
+
+class Tier:
+    """How much consent an operation needs, before policy raises it."""
+
+    READ = 0
+    REVERSIBLE = 1
+    DISRUPTIVE = 2
+    IRREVERSIBLE = 3
+
+
+class Effect(StrEnum):
+    """What repeating a call would do."""
+
+    READ = "A"
+    """Changes nothing."""
+    REPEATABLE = "B"
+    """Safe to repeat after a fresh look."""
+    ONCE = "C"
+    """Never sent twice."""
+
+
+class Targets(StrEnum):
+    """What an operation is asked of."""
+
+    NONE = "none"
+    ONE = "one"
+    GUESTS = "guests"
+    """One guest by name, or many by a selector."""
+    TASK = "task"
+    NEW = "new"
+    """Guests that do not exist yet: `reads` finds out about them all at once."""
+
+
+class Privilege(NamedTuple):
+    """A privilege on a path template of PVE's access tree."""
+
+    path: str
+    name: str
+
+
+class Param(NamedTuple):
+    """A parameter of an operation: `--force-after` is `force_after` in a request."""
+
+    name: str
+    type: str
+    """`int`, `str`, `bool`, `duration` (seconds, or `90s`, `5m`), `mib` (MiB, or `4G`), `switch`
+    (`on` or `off`), `words` (several, joined by commas), `text` (`-` reads standard input)."""
+    help: str
+    default: object = None
+    minimum: int | None = None
+    maximum: int | None = None
+    kinds: tuple[str, ...] = ("qemu", "lxc")
+    is_argument: bool = False
+    """Stands behind the guest without a flag, and has to be given."""
+
+
+class Operation(NamedTuple):
+    """One row of the catalogue."""
+
+    id: str
+    """`noun.verb`; the command is `pve noun verb`."""
+    summary: str
+    tier: int = Tier.READ
+    effect: Effect = Effect.READ
+    targets: Targets = Targets.NONE
+    privileges: tuple[Privilege, ...] = ()
+    params: tuple[Param, ...] = ()
+    kinds: tuple[str, ...] = ("qemu", "lxc")
+    example: str = ""
+    decides: str = ""
+    """For changes, where the decision is made: `module:function`, imported when needed. Called
+    with the operation's id, the facts about one target, and the parameters."""
+    reads: str = READ_STATE
+    """For changes, where the facts come from: `module:function`. Called with a client, a guest
+    and the scene, once a guest; for `Targets.NEW` with client and scene, once."""
+    is_sequential: bool = False
+    """One target after the other, since each loads storage or locks something shared."""
+    since: str = "7.4"
+
+    @property
+    def command(self) -> str:
+        """The words after `pve`."""
+        return self.id.replace(".", " ")
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it can change anything in the cluster."""
+        return self.effect is not Effect.READ

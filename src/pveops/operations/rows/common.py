@@ -1,0 +1,14 @@
+"""Privileges and shapes that several rows share."""
+
+from __future__ import annotations
+
+from pveops.operations.operation import Operation, Privilege
+
+SEE_GUESTS = (Privilege("/vms/{vmid}", "VM.Audit"),)
+SEE_NODES = (Privilege("/nodes/{node}", "Sys.Audit"),)
+SEE_STORAGES = (Privilege("/storage/{storage}", "Datastore.Audit"),)
+
+
+def reading(operation_id: str, summary: str, example: str = "", **rest: object) -> Operation:
+    """A row of tier 0, which changes nothing."""
+    return Operation(operation_id, summary, example=example, **rest)  # type: ignore[arg-type]
