@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pveops.cli.wiring import Connect, Wiring
     from pveops.clock import Clock
     from pveops.context import Actor
-    from pveops.engine.executor import Progress
+    from pveops.engine.tools import Progress
 
 _MAX_TYPED = 500
 

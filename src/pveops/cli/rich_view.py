@@ -18,7 +18,7 @@ from pveops.redact import redact
 
 if TYPE_CHECKING:
     from pveops.cli.call import Call
-    from pveops.engine.executor import Progress as OnProgress
+    from pveops.engine.tools import Progress as OnProgress
 
 _GAP = 2
 """Spaces between columns."""

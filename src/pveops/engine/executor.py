@@ -7,8 +7,8 @@ interrupts this leaves a journal from which `ItemRun.resume` can tell what may h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,11 +16,12 @@ from pveops.api.tasks import OnProgress, OutcomeKind, TaskOutcome, wait_for_task
 from pveops.engine.goals import wait_for_goal
 from pveops.engine.goals.sight import Sight
 from pveops.engine.guard import check_guards, check_identity
+from pveops.engine.item_record import ItemRecord
 from pveops.engine.new_guest import bind_id, pick_free_id
 from pveops.engine.outcome import ItemOutcome, Status
 from pveops.engine.reconcile import settle
+from pveops.engine.tools import Tools
 from pveops.errors import (
-    AuditError,
     BusyError,
     ExistsError,
     FrozenError,
@@ -32,36 +33,15 @@ from pveops.errors import (
     UnreachableError,
 )
 from pveops.ids import parse_upid
-from pveops.operations.plan import Call, Item, Plan, WaitState, WaitTask, plain
+from pveops.operations.plan import Call, Item, Plan, WaitState, WaitTask
 
 if TYPE_CHECKING:
-    from pveops.api.client import Client
-    from pveops.clock import Clock
-    from pveops.engine.audit import AuditLog
-    from pveops.engine.store import Entry, Store
+    from pveops.engine.store import Entry
 
 _BUSY_PAUSES_S = (2.0, 5.0)
 """PVE gives a guest's file lock up after 10 s with nothing done; two more tries, no more."""
 _MAX_IDS = 5
 """How many ids are tried for a new guest when others take them first."""
-
-Progress = Callable[[int, str, float | None], None]
-"""(index of the item, what is going on, share done between 0 and 1 or None)."""
-
-
-class Tools(NamedTuple):
-    """What a run works with. `writer` is the only client that may send anything but GET."""
-
-    reader: Client
-    writer: Client
-    store: Store
-    audit: AuditLog
-    clock: Clock
-    auth_id: str
-    """How our tasks are signed: `user@realm!token`."""
-    is_frozen: Callable[[], bool]
-    on_progress: Progress | None
-    """None: nobody watches, so no log is read."""
 
 
 class ItemRun:
@@ -72,6 +52,7 @@ class ItemRun:
         self._run_id = run_id
         self._plan = plan
         self._index = index
+        self._record = ItemRecord(tools, run_id, plan, index)
         self._item: Item = self._bound(plan.items[index].target.id)
         self._began = 0.0
         self._sent_at = 0.0
@@ -209,14 +190,16 @@ class ItemRun:
             self._announce(number, call)
             data = self._tools.writer.write(call.method, call.path, dict(call.params))
         except OutcomeUnknownError as error:
-            self._write("lost", step=number, server_time=self._sent_at, message=error.message)
+            self._record.write(
+                "lost", step=number, server_time=self._sent_at, message=error.message
+            )
             return error
         except PveopsError as error:
-            self._write("refused", step=number, message=error.message)
+            self._record.write("refused", step=number, message=error.message)
             return error
         self._upid = data if isinstance(data, str) and parse_upid(data) else ""
         self._task = None
-        self._write("answer", step=number, upid=self._upid)
+        self._record.write("answer", step=number, upid=self._upid)
         self._note_effect(call)
         return None
 
@@ -225,27 +208,11 @@ class ItemRun:
         if self._tools.is_frozen():
             raise FrozenError("all changes are frozen")
         self._sent_at = self._tools.reader.server_time()
-        self._tools.audit.append(
-            "intent",
-            {
-                **self._audit_facts(),
-                "call": f"{call.method} {call.path}",
-                "params": call.params,
-                "before": self._item.before,
-                "guards": self._item.guards,
-            },
-        )
-        self._write(
-            "intent", step=number, call=call.path, server_time=self._sent_at, **self._new()
-        )
+        self._record.intend(self._item, number, call, self._sent_at)
         self._progress(f"{call.method} {call.path}", None)
 
     def _bound(self, vmid: str) -> Item:
         return bind_id(self._plan.items[self._index], vmid)
-
-    def _new(self) -> dict[str, Any]:
-        """The id that a new guest is to have, for whoever picks the run up."""
-        return {"vmid": self._item.target.id} if self._item.target.is_new else {}
 
     def _settle(self, number: int, sent_at: float) -> ItemOutcome:
         """The answer to a call is not known: look what the cluster says."""
@@ -264,11 +231,11 @@ class ItemRun:
         )
         if found.verdict == "adopted":
             self._upid = found.upid
-            self._write("answer", step=number, upid=found.upid, adopted=True)
+            self._record.write("answer", step=number, upid=found.upid, adopted=True)
             self._note_effect(call)
             return self._go_on(number + 1)
         if found.verdict == "reached" and found.sight:
-            self._write("answer", step=number, upid="", adopted=True)
+            self._record.write("answer", step=number, upid="", adopted=True)
             self._note_effect(call)
             return self._go_on_after_loss(number, found.sight)
         if found.verdict == "not-executed":
@@ -306,7 +273,7 @@ class ItemRun:
             return self._pending(f"its task is {task.exitstatus}")
         if task.kind is OutcomeKind.LOST:
             return self._unknown(f"the task is lost: {task.exitstatus}")
-        self._write("task", step=number, upid=self._upid, exitstatus=task.exitstatus)
+        self._record.write("task", step=number, upid=self._upid, exitstatus=task.exitstatus)
         return None
 
     def _task_progress(self) -> OnProgress | None:
@@ -434,65 +401,7 @@ class ItemRun:
             after=sight.after if sight else {},
             duration_s=round(self._tools.clock.monotonic() - self._began, 1),
         )
-        self._tools.store.write_entry(
-            self._run_id, self._index, "outcome", self._tools.clock.now(), plain(outcome)
-        )
-        return self._record_outcome(outcome)
-
-    def _record_outcome(self, outcome: ItemOutcome) -> ItemOutcome:
-        try:
-            head = self._tools.audit.append(
-                "outcome",
-                {
-                    **self._audit_facts(),
-                    "outcome": outcome.status,
-                    "message": outcome.message,
-                    "error": outcome.error,
-                    "upid": outcome.upid,
-                    "exitstatus": outcome.exitstatus,
-                    "before": outcome.before,
-                    "after": outcome.after,
-                    "duration_s": outcome.duration_s,
-                },
-            )
-        except AuditError as error:
-            return msgspec.structs.replace(
-                outcome,
-                message=f"{outcome.message}; but the outcome is not in the audit log: "
-                f"{error.message}",
-                exit_code=outcome.exit_code or error.exit_code,
-                error=outcome.error or error.code,
-            )
-        return msgspec.structs.replace(outcome, audit_seq=head.seq, audit_head=head.hash)
-
-    # -- helpers ---------------------------------------------------------------
-
-    def _audit_facts(self) -> dict[str, Any]:
-        target = self._item.target
-        return {
-            "run": self._run_id,
-            "plan": self._plan_id(),
-            "operation": self._plan.operation,
-            "tier": self._plan.tier,
-            "profile": self._plan.profile,
-            "auth_id": self._tools.auth_id,
-            "actor": self._plan.actor,
-            "reason": self._plan.reason,
-            "target": {
-                "kind": target.kind,
-                "id": target.id,
-                "name": target.name,
-                "node": target.node,
-            },
-        }
-
-    def _plan_id(self) -> str:
-        return self._tools.store.get_run(self._run_id).plan
-
-    def _write(self, kind: str, **data: Any) -> None:
-        self._tools.store.write_entry(
-            self._run_id, self._index, kind, self._tools.clock.now(), data
-        )
+        return self._record.end(self._item, outcome)
 
     def _progress(self, text: str, share: float | None) -> None:
         if self._tools.on_progress is not None:

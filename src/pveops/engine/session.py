@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.engine.audit import AuditLog
 from pveops.engine.consent import Sender
-from pveops.engine.executor import Progress, Tools
 from pveops.engine.store import Store
+from pveops.engine.tools import Progress, Tools
 
 if TYPE_CHECKING:
     from pveops.api.client import Client

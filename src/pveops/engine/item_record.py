@@ -1,0 +1,91 @@
+"""What one target's way through a run leaves behind, in the journal and in the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pveops.engine.outcome import ItemOutcome
+from pveops.engine.tools import Tools
+from pveops.errors import AuditError
+from pveops.operations.plan import Call, Item, Plan, plain
+
+
+class ItemRecord:
+    """Writes for one item of one run."""
+
+    def __init__(self, tools: Tools, run_id: str, plan: Plan, index: int) -> None:
+        self._tools = tools
+        self._run_id = run_id
+        self._plan = plan
+        self._index = index
+
+    def write(self, kind: str, **data: Any) -> None:
+        """One entry of the journal, on disk when this returns."""
+        self._tools.store.write_entry(
+            self._run_id, self._index, kind, self._tools.clock.now(), data
+        )
+
+    def intend(self, item: Item, number: int, call: Call, server_time: float) -> None:
+        """That a call is about to be sent, in both books. Raises AuditError: then it must not."""
+        self._tools.audit.append(
+            "intent",
+            {
+                **self._facts(item),
+                "call": f"{call.method} {call.path}",
+                "params": call.params,
+                "before": item.before,
+                "guards": item.guards,
+            },
+        )
+        # The id that a new guest is to have, for whoever picks the run up.
+        new = {"vmid": item.target.id} if item.target.is_new else {}
+        self.write("intent", step=number, call=call.path, server_time=server_time, **new)
+
+    def end(self, item: Item, outcome: ItemOutcome) -> ItemOutcome:
+        """The outcome, in both books; given back with where it stands in the audit log."""
+        self.write("outcome", **plain(outcome))
+        try:
+            head = self._tools.audit.append(
+                "outcome",
+                {
+                    **self._facts(item),
+                    "outcome": outcome.status,
+                    "message": outcome.message,
+                    "error": outcome.error,
+                    "upid": outcome.upid,
+                    "exitstatus": outcome.exitstatus,
+                    "before": outcome.before,
+                    "after": outcome.after,
+                    "duration_s": outcome.duration_s,
+                },
+            )
+        except AuditError as error:
+            return msgspec.structs.replace(
+                outcome,
+                message=f"{outcome.message}; but the outcome is not in the audit log: "
+                f"{error.message}",
+                exit_code=outcome.exit_code or error.exit_code,
+                error=outcome.error or error.code,
+            )
+        return msgspec.structs.replace(outcome, audit_seq=head.seq, audit_head=head.hash)
+
+    def _facts(self, item: Item) -> dict[str, Any]:
+        target = item.target
+        return {
+            "run": self._run_id,
+            "plan": self._tools.store.get_run(self._run_id).plan,
+            "operation": self._plan.operation,
+            "tier": self._plan.tier,
+            "profile": self._plan.profile,
+            "auth_id": self._tools.auth_id,
+            "actor": self._plan.actor,
+            "reason": self._plan.reason,
+            "target": {
+                "kind": target.kind,
+                "id": target.id,
+                "name": target.name,
+                "node": target.node,
+            },
+        }
