@@ -38,6 +38,8 @@ def show_policy(call: Call) -> Answer:
         ("protected vmids", ", ".join(map(str, policy.protected.vmids))),
         ("protected names", ", ".join(policy.protected.names)),
         ("targets before one tier up", str(policy.max_targets)),
+        ("pools to make guests in", ", ".join(policy.create_pools)),
+        ("days in the trash", str(policy.trash_days)),
         ("changes at once per hour", str(policy.max_changes_per_hour)),
         ("asked in place at a terminal", "yes" if policy.consent.terminal else "no"),
     )

@@ -124,9 +124,17 @@ class Policy(_Part, frozen=True):
     """More targets than this are held one tier higher."""
     max_changes_per_hour: Annotated[int, msgspec.Meta(ge=0)] = 60
     """After so many changes at once, callers that are no person are held one tier higher."""
+    create_pools: tuple[Text, ...] = ()
+    """Where guests may be made at tier 1, with the pools nested in them; elsewhere it is tier 2."""
+    trash_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 7
+    """How long a deleted guest stays in the trash before it can be purged."""
     plan_ttl_s: PlanSeconds = 3600
     plan_ttl_tier3_s: PlanSeconds = 900
     consent: ConsentRules = ConsentRules()
+
+    def allows_creation_in(self, pool: str) -> bool:
+        """Whether guests may be made in that pool at tier 1."""
+        return any(pool == each or pool.startswith(f"{each}/") for each in self.create_pools)
 
     @property
     def digest(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.domain.guest import (
@@ -15,8 +17,6 @@ from pveops.domain.guest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pveops.api.client import Client
     from pveops.domain.inventory import Inventory
 
@@ -47,6 +47,15 @@ class GuestFacts(NamedTuple):
     read_at: int
 
 
+class Rules(NamedTuple):
+    """What the policy says that decisions depend on."""
+
+    trash_days: int = 7
+    """How long a deleted guest stays before it can be purged."""
+    why_protected: Mapping[int, str] = MappingProxyType({})
+    """By vmid, for the guests that the policy protects: which rule does."""
+
+
 class Scene(NamedTuple):
     """What is known before anything is read about single targets."""
 
@@ -59,6 +68,7 @@ class Scene(NamedTuple):
     """The operation's parameters."""
     now: float
     """Seconds since the epoch by the server's clock."""
+    rules: Rules = Rules()
 
 
 def read_guest_facts(client: Client, guest: Guest, scene: Scene) -> GuestFacts:

@@ -111,6 +111,8 @@ def _reasons_to_raise(
         if why:
             yield f"{target.label}: {why}"
             break
+    if any(target.is_new and not policy.allows_creation_in(target.pool) for target in targets):
+        yield "it makes a guest outside of the pools for that (`create_pools`)"
     if len(targets) > policy.max_targets:
         yield f"{len(targets)} targets are more than {policy.max_targets}"
     if actor.kind == "unattended":

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pveops.api.tasks import get_status
-from pveops.domain.facts import Scene
+from pveops.domain.facts import Rules, Scene
 from pveops.domain.guest import Guest
 from pveops.domain.inventory import Inventory, read_inventory, read_membership
 from pveops.domain.selection import Selector, resolve_guest, select_guests
@@ -143,7 +143,18 @@ def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
         names=ask.names,
         params=ask.params,
         now=session.reader.server_time(),
+        rules=_rules(session, inventory),
     )
+
+
+def _rules(session: Session, inventory: Inventory) -> Rules:
+    policy = session.policy
+    why = {
+        guest.vmid: policy.protected.why(str(guest.vmid), guest.name, guest.tags, guest.pool)
+        for guest in inventory.guests
+    }
+    protected = {vmid: reason for vmid, reason in why.items() if reason}
+    return Rules(policy.trash_days, protected)
 
 
 def _gather_task(session: Session, inventory: Inventory, text: str) -> TaskFacts:
