@@ -125,7 +125,7 @@ class Policy(_Part, frozen=True):
     max_changes_per_hour: Annotated[int, msgspec.Meta(ge=0)] = 60
     """After so many changes at once, callers that are no person are held one tier higher."""
     create_pools: tuple[Text, ...] = ()
-    """Where guests may be made at tier 1, with the pools nested in them; elsewhere it is tier 2."""
+    """Where guests may be made at tier 1, nested pools included; elsewhere it is tier 2."""
     trash_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 7
     """How long a deleted guest stays in the trash before it can be purged."""
     plan_ttl_s: PlanSeconds = 3600
