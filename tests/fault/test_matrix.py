@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pveops.domain.trash import TRASH_TAG, TrashMark, write_mark
 from pveops.engine.apply import Consent, apply_plan, resume_run
 from pveops.engine.change import request_change
 from pveops.engine.outcome import Receipt
@@ -47,6 +48,10 @@ VERBS: dict[str, tuple[str, dict[str, Scalar]]] = {
     "move-vm": ("disk.move", {"name": "mail01", "disk": "scsi0", "storage": "local-lvm"}),
     "detach-vm": ("disk.detach", {"name": "windows-lab", "disk": "scsi0"}),
     "attach-vm": ("disk.attach", {"name": "windows-lab", "disk": "unused0", "slot": "scsi3"}),
+    "delete-stopped": ("guest.delete", {"name": "windows-lab"}),
+    "undelete-vm": ("guest.undelete", {"name": "windows-lab"}),
+    "purge-vm": ("guest.purge", {"name": "windows-lab"}),
+    "purge-ct": ("guest.purge", {"name": "sandbox"}),
     "template-vm": ("guest.convert-to-template", {"name": "windows-lab"}),
 }
 WITHOUT_TASK = {
@@ -57,6 +62,8 @@ WITHOUT_TASK = {
     "revert-vm",
     "detach-vm",
     "attach-vm",
+    "delete-stopped",
+    "undelete-vm",
 }
 WITH_TASK = [verb for verb in VERBS if verb not in WITHOUT_TASK]
 KILLED_AT = [
@@ -113,6 +120,8 @@ def call_of(verb: str) -> dict[str, str]:
         return {"method": "DELETE" if verb.startswith("del") else "POST", "path": SNAPSHOT}
     if verb in WITHOUT_TASK:
         return {"method": "PUT", "path": CONFIG}
+    if operation == "guest.purge":
+        return {"method": "DELETE", "path": r"/(qemu|lxc)/\d+$"}
     if operation in DISKS:
         return {"method": DISKS[operation][0], "path": DISKS[operation][1]}
     return {"method": "POST", "path": CALL}
@@ -124,12 +133,21 @@ def world_of(verb: str, folder: Path) -> World:
     if VERBS[verb][1].get("snapname") == "old":
         guest = guest_of(world, verb)
         guest.snapshots["old"] = {**guest.config, "snaptime": int(world.cluster.timeline.now())}
+    if VERBS[verb][0] in {"guest.undelete", "guest.purge"}:
+        put_into_trash(world, guest_of(world, verb))
     if verb == "attach-vm":
         guest = guest_of(world, verb)
         guest.config["unused0"] = str(guest.config.pop("scsi0")).partition(",")[0]
     if verb == "revert-vm":
         guest_of(world, verb).pending["memory"] = 8192
     return world
+
+
+def put_into_trash(world: World, guest: Guest) -> None:
+    """As `guest delete` did ten days ago."""
+    mark = TrashMark(int(world.cluster.timeline.now()) - 10 * 86_400, True, "running")
+    guest.config["tags"] = TRASH_TAG
+    guest.config["description"] = write_mark("", mark, guest.vmid)
 
 
 def guest_of(world: World, verb: str) -> Guest:

@@ -37,6 +37,10 @@ group = Group(
         "revert": (_VERB, "forget changes of a guest that wait for a restart"),
         "tag": (_VERB, "add, remove or set tags of guests"),
         "note": (_VERB, "write the notes of guests"),
+        "delete": (_VERB, "put guests into the trash; nothing is destroyed"),
+        "undelete": (_VERB, "take guests out of the trash, as they were"),
+        "trash": ("pveops.cli.trash:group", "deleted guests: list"),
+        "purge": (_VERB, "destroy guests of the trash, for good"),
         "convert-to-template": (_VERB, "turn a guest into a template for good"),
     },
 )

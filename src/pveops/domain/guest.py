@@ -174,6 +174,13 @@ class GuestConfig(NamedTuple):
         return flag_of(self.values, "protection")
 
     @property
+    def created_at(self) -> int:
+        """Seconds since the epoch, as PVE notes it of VMs; 0 when it is not known."""
+        _, _, rest = self.get("meta").partition("ctime=")
+        digits = rest.partition(",")[0]
+        return int(digits) if digits.isdecimal() else 0
+
+    @property
     def starts_on_boot(self) -> bool:
         """PVE's `onboot` flag."""
         return flag_of(self.values, "onboot")

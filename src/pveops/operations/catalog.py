@@ -19,6 +19,7 @@ from pveops.operations.rows import (
     snapshot,
     storage,
     task,
+    trash,
 )
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -26,6 +27,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *guest.ROWS,
     *power.ROWS,
     *config.ROWS,
+    *trash.ROWS,
     *disk.ROWS,
     *snapshot.ROWS,
     *node.ROWS,

@@ -13,7 +13,7 @@ from pveops.operations.catalog import get_operation
 from pveops.operations.decision import Decision
 from pveops.operations.findings import blocks_among
 from pveops.operations.guards import guest_guards
-from pveops.operations.plan import Call, Item, Scalar, Target, WaitState, WaitTask
+from pveops.operations.plan import Call, Item, Scalar, Step, Target, WaitState, WaitTask
 from pveops.operations.power_checks import PAUSED_STATES, PowerCase, check_power
 from pveops.operations.subject import headline_of, target_of
 from pveops.units import format_bytes
@@ -83,20 +83,7 @@ def _is_already_so(verb: str, facts: GuestFacts, params: dict[str, Scalar]) -> b
 
 
 def _item(verb: str, facts: GuestFacts, params: dict[str, Scalar], target: Target) -> Item:
-    row = _VERBS[verb]
-    is_queued = bool(row.ha_task) and facts.state.is_ha_managed
-    guest = facts.guest
-    tasks = (row.ha_task,) if is_queued else _task_types(row, guest.kind)
-    timeout_s = _timeout_s(verb, params)
-    call = Call(
-        method="POST",
-        path=guest.ref.path("status", verb),
-        params=_call_params(verb, params, guest.kind),
-        effect=get_operation(f"guest.{verb}").effect.value,
-        task_types=tasks,
-    )
-    state_s = timeout_s + _HA_GRACE_S if is_queued else float(_GRACE_S)
-    goal = "power.hibernated" if verb == "suspend" and params.get("to_disk") else row.goal
+    undo = _VERBS[verb].undo
     return Item(
         target=target,
         headline=headline_of(facts),
@@ -105,12 +92,33 @@ def _item(verb: str, facts: GuestFacts, params: dict[str, Scalar], target: Targe
             "power": facts.state.power,
             "uptime_s": facts.state.uptime_s,
             "pid": facts.state.pid,
-            "node": guest.node,
+            "node": facts.guest.node,
         },
-        steps=(call, WaitTask(timeout_s + _GRACE_S), WaitState(goal, state_s)),
+        steps=power_steps(verb, facts, params),
         losses=_losses(verb, facts),
-        undo=f"pve guest {row.undo} {guest.vmid}" if row.undo else "",
+        undo=f"pve guest {undo} {facts.guest.vmid}" if undo else "",
     )
+
+
+def power_steps(
+    verb: str, facts: GuestFacts, params: dict[str, Scalar], does: str = ""
+) -> tuple[Step, ...]:
+    """The verb's call, its task, and its goal; also as a part of larger changes (`does`)."""
+    row = _VERBS[verb]
+    is_queued = bool(row.ha_task) and facts.state.is_ha_managed
+    guest = facts.guest
+    timeout_s = _timeout_s(verb, params)
+    call = Call(
+        method="POST",
+        path=guest.ref.path("status", verb),
+        params=_call_params(verb, params, guest.kind),
+        effect=get_operation(f"guest.{verb}").effect.value,
+        task_types=(row.ha_task,) if is_queued else _task_types(row, guest.kind),
+        does=does,
+    )
+    state_s = timeout_s + _HA_GRACE_S if is_queued else float(_GRACE_S)
+    goal = "power.hibernated" if verb == "suspend" and params.get("to_disk") else row.goal
+    return call, WaitTask(timeout_s + _GRACE_S), WaitState(goal, state_s)
 
 
 def _task_types(row: _Verb, kind: str) -> tuple[str, ...]:

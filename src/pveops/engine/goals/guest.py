@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pveops.api.port import api_path
 from pveops.domain.disk import list_disks
 from pveops.domain.guest import read_guest_config, read_guest_state
 from pveops.domain.inventory import read_inventory
+from pveops.domain.rows import rows_of, text_of
 from pveops.engine.goals.place import ref_of
 from pveops.engine.goals.sight import Look, Sight, Sought
 from pveops.errors import NotFoundError
@@ -54,6 +56,28 @@ def _look_for_absence(client: Client, sought: Sought) -> Sight:
     return Sight(False, state.power, {"exists": True, "power": state.power})
 
 
+def _look_for_remains(client: Client, sought: Sought) -> Sight:
+    """`expect`: `volumes`, by spaces: reached when the guest is gone and none of them is left.
+
+    PVE ends a destruction with a warning when a volume cannot be removed (QemuServer.pm
+    destroy_vm), so that the guest's absence alone does not tell that its data is gone.
+    """
+    sight = _look_for_absence(client, sought)
+    if not sight.is_reached:
+        return sight
+    ref = ref_of(sought.target)
+    wanted = set(str(sought.expect.get("volumes") or "").split())
+    left: list[str] = []
+    for storage in sorted({volid.partition(":")[0] for volid in wanted}):
+        path = api_path("nodes", ref.node, "storage", storage, "content")
+        rows = rows_of(client.get(path, {"vmid": ref.vmid}))
+        left += [text_of(row, "volid") for row in rows if text_of(row, "volid") in wanted]
+    if left:
+        word = f"gone, but these volumes are left: {', '.join(left)}"
+        return Sight(False, word, {"exists": False, "volumes": ",".join(left)})
+    return Sight(True, "gone with its volumes", {"exists": False, "volumes": ""})
+
+
 def _look_for_template(client: Client, sought: Sought) -> Sight:
     """`expect`: `bases`, the slots whose volumes have to be base images, too.
 
@@ -75,5 +99,6 @@ def _look_for_template(client: Client, sought: Sought) -> Sight:
 GOALS: dict[str, Look] = {
     "guest.exists": _look_for_guest,
     "guest.gone": _look_for_absence,
+    "guest.purged": _look_for_remains,
     "guest.template": _look_for_template,
 }

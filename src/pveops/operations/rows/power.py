@@ -16,7 +16,7 @@ _POWER = (Privilege("/vms/{vmid}", "VM.PowerMgmt"), Privilege("/vms/{vmid}", "VM
 _DECIDE_POWER = "pveops.operations.power:decide_power"
 _READ_PENDING = "pveops.domain.facts:read_guest_facts_with_pending"
 """For what makes a guest start from scratch, so that pending changes take effect."""
-_TIMEOUT = Param(
+TIMEOUT = Param(
     "timeout",
     "duration",
     "how long PVE waits for the guest before it gives up",
@@ -58,7 +58,7 @@ ROWS: tuple[Operation, ...] = (
         Tier.DISRUPTIVE,
         Effect.ONCE,
         (
-            _TIMEOUT,
+            TIMEOUT,
             Param("force_after", "bool", "cut the power when the timeout has passed", False),
         ),
     ),
@@ -68,7 +68,7 @@ ROWS: tuple[Operation, ...] = (
         "shut guests down cleanly and start them again, applying pending changes",
         Tier.DISRUPTIVE,
         Effect.ONCE,
-        (_TIMEOUT,),
+        (TIMEOUT,),
         reads=_READ_PENDING,
     ),
     _power(

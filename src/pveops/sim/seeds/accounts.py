@@ -13,7 +13,8 @@ TOKEN_NAME = "ops"  # noqa: S105
 _OPERATE = (
     "VM.Audit VM.PowerMgmt VM.Snapshot VM.Backup VM.Migrate Sys.Audit Datastore.Audit "
     "Datastore.AllocateSpace Pool.Audit SDN.Audit VM.Config.Options VM.Config.CPU "
-    "VM.Config.Memory VM.Config.Disk VM.Allocate"
+    "VM.Config.Memory VM.Config.Disk VM.Config.Network VM.Config.HWType VM.Config.CDROM "
+    "VM.Config.Cloudinit VM.Allocate VM.Clone Datastore.AllocateTemplate SDN.Use"
 )
 
 

@@ -1,0 +1,108 @@
+"""Backups of guests, wherever a storage keeps some; and the storages that could not be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from pveops.api.port import api_path
+from pveops.domain.rows import Row, flag_of, int_of, object_of, rows_of, text_of
+from pveops.errors import PveopsError
+
+if TYPE_CHECKING:
+    from pveops.api.client import Client
+    from pveops.domain.guest import Guest, GuestConfig
+    from pveops.domain.inventory import Inventory
+    from pveops.domain.storage import Storage
+
+
+class Backup(NamedTuple):
+    """One archive. Sorted by age: the newest is the greatest."""
+
+    ctime: int
+    """When it was begun, in seconds since the epoch."""
+    volid: str
+    storage: str
+    vmid: int
+    kind: str
+    """`qemu` or `lxc`; empty when the storage does not say."""
+    size_bytes: int
+    is_protected: bool
+    verification: str
+    """`ok` or `failed`, by a Proxmox Backup Server; empty: nobody verified it."""
+
+
+class BackupView(NamedTuple):
+    """The backups of one guest, newest first, as far as they can be seen."""
+
+    backups: tuple[Backup, ...]
+    unseen: tuple[str, ...]
+    """Storages that did not answer: backups may be there, too."""
+
+    @property
+    def newest(self) -> Backup | None:
+        """The newest one that is known."""
+        return self.backups[0] if self.backups else None
+
+
+def backup_of_row(row: Row, storage: str) -> Backup:
+    """A backup from a row of a storage's content."""
+    return Backup(
+        ctime=int_of(row, "ctime"),
+        volid=text_of(row, "volid"),
+        storage=storage,
+        vmid=int_of(row, "vmid"),
+        kind=text_of(row, "subtype"),
+        size_bytes=int_of(row, "size"),
+        is_protected=flag_of(row, "protected"),
+        verification=text_of(object_of(row.get("verification")), "state"),
+    )
+
+
+def places_of_backups(inventory: Inventory, near: str = "") -> Iterator[Storage]:
+    """Each storage for backups once: a shared one by a node that has it (`near` if it can)."""
+    seen: dict[str, Storage] = {}
+    for storage in inventory.storages:
+        if "backup" not in storage.content:
+            continue
+        if not storage.is_shared:
+            yield storage
+            continue
+        known = seen.get(storage.storage)
+        if known is None or _rank(storage, near) > _rank(known, near):
+            seen[storage.storage] = storage
+    yield from seen.values()
+
+
+def _rank(storage: Storage, near: str) -> tuple[bool, bool]:
+    return storage.status == "available", storage.node == near
+
+
+def read_guest_backups(
+    client: Client, guest: Guest, config: GuestConfig, inventory: Inventory
+) -> BackupView:
+    """What storages hold of this guest. One request a storage for backups.
+
+    A backup older than the guest is one of another guest that had the same vmid, and left out.
+    """
+    backups: list[Backup] = []
+    unseen: list[str] = []
+    for storage in places_of_backups(inventory, guest.node):
+        if storage.status != "available":
+            unseen.append(f"{storage.storage} on {storage.node}")
+            continue
+        path = api_path("nodes", storage.node, "storage", storage.storage, "content")
+        try:
+            data = client.get(path, {"content": "backup", "vmid": guest.vmid})
+        except PveopsError:
+            unseen.append(f"{storage.storage} on {storage.node}")
+            continue
+        backups += [backup_of_row(row, storage.storage) for row in rows_of(data)]
+    mine = [
+        backup
+        for backup in backups
+        if backup.vmid == guest.vmid
+        and backup.kind in {"", guest.kind}
+        and backup.ctime >= config.created_at
+    ]
+    return BackupView(tuple(sorted(mine, reverse=True)), tuple(unseen))
