@@ -36,6 +36,11 @@ def format_percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
+def whole_number(value: object, default: int) -> int:
+    """A parameter as a whole number; what is not given, or is none, is the default."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
 _SIZE_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 

@@ -52,6 +52,8 @@ VERBS: dict[str, tuple[str, dict[str, Scalar]]] = {
     "undelete-vm": ("guest.undelete", {"name": "windows-lab"}),
     "purge-vm": ("guest.purge", {"name": "windows-lab"}),
     "purge-ct": ("guest.purge", {"name": "sandbox"}),
+    "clone-vm": ("guest.clone", {"name": "debian-13-template", "params.name": "new"}),
+    "clone-ct": ("guest.clone", {"name": "sandbox", "params.name": "new"}),
     "template-vm": ("guest.convert-to-template", {"name": "windows-lab"}),
 }
 WITHOUT_TASK = {
@@ -75,6 +77,7 @@ DISKS = {
     "disk.grow": ("PUT", "/resize$"),
     "disk.move": ("POST", "/move_disk$"),
     "guest.convert-to-template": ("POST", "/template$"),
+    "guest.clone": ("POST", "/clone$"),
 }
 CONFIG = r"/config$"
 SNAPSHOT = r"/snapshot(/old(/rollback)?)?$"
@@ -109,7 +112,7 @@ EXECUTED: dict[str, dict[str, Any]] = {
 def ask_of(verb: str) -> Ask:
     """The request of a row of the table."""
     operation, given = VERBS[verb]
-    params = {key: value for key, value in given.items() if key != "name"}
+    params = {key.removeprefix("params."): value for key, value in given.items() if key != "name"}
     return Ask(operation, (str(given["name"]),), params=params)
 
 

@@ -239,7 +239,21 @@ def _error(receipt: Receipt) -> dict[str, Any] | None:
 
 def _next(receipt: Receipt) -> tuple[str, ...]:
     hints = dict.fromkeys(item.hint for item in receipt.items if item.exit_code and item.hint)
-    return tuple(hints)[:3]
+    return (*tuple(hints)[:3], *_undo(receipt))
+
+
+def _undo(receipt: Receipt) -> tuple[str, ...]:
+    """When not all went well: how to take back what did, as few commands as it takes."""
+    if receipt.exit_code == 0:
+        return ()
+    by_verb: dict[str, list[str]] = {}
+    for item in receipt.items:
+        verb, _, whom = item.undo.rpartition(" ")
+        if verb:
+            by_verb.setdefault(verb, []).append(whom)
+    return tuple(
+        f"{verb} {' '.join(whom)}   # takes back what was done" for verb, whom in by_verb.items()
+    )[:2]
 
 
 def retry_of(code: str) -> Retry:

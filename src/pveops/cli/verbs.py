@@ -18,6 +18,8 @@ from pveops.operations.operation import Operation, Param, Targets, Tier
 if TYPE_CHECKING:
     from pveops.operations.plan import Scalar
 
+_SINGLE = frozenset({Targets.ONE, Targets.NEW})
+"""Operations of one guest by name, or that make guests from one."""
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -128,14 +130,14 @@ def _help(operation: Operation) -> str:
         "asked in place."
     )
     kinds = " VMs only." if operation.kinds == ("qemu",) else ""
-    return (
-        f"{operation.summary[0].upper()}{operation.summary[1:]}.{kinds}\n\n{consent} Guests that "
-        "are so already are left alone (exit 0)."
-    )
+    summary = f"{operation.summary[0].upper()}{operation.summary[1:]}.{kinds}\n\n{consent}"
+    if operation.targets is Targets.NEW:
+        return f"{summary} Outside of the policy's `create_pools` a person has to agree."
+    return f"{summary} Guests that are so already are left alone (exit 0)."
 
 
 def _params(operation: Operation) -> list[click.Parameter]:
-    is_one = operation.targets is Targets.ONE
+    is_one = operation.targets in _SINGLE
     guests = click.Argument(
         ["guests"], nargs=1 if is_one else -1, metavar="GUEST" if is_one else "[GUEST]..."
     )
@@ -183,7 +185,7 @@ def _run(
 ) -> Answer | Written:
     from pveops.cli.changing import ask_for
 
-    if operation.targets is Targets.ONE:
+    if operation.targets in _SINGLE:
         return ask_for(call, operation.id, (str(guests),), None, _chosen(operation, options))
     selector = selector_of(options)
     if not guests and selector.is_empty:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pveops.api.tasks import OnProgress, OutcomeKind, TaskOutcome, wait_for_task
+from pveops.domain.vmid import next_id
 from pveops.engine.goals import wait_for_goal
 from pveops.engine.goals.sight import Sight
 from pveops.engine.guard import check_guards, check_identity
 from pveops.engine.item_record import ItemRecord
-from pveops.engine.new_guest import bind_id, pick_free_id
+from pveops.engine.new_guest import bind_id
 from pveops.engine.outcome import ItemOutcome, Status
 from pveops.engine.reconcile import settle
 from pveops.engine.tools import Tools
@@ -175,7 +176,7 @@ class ItemRun:
             if not isinstance(error, ExistsError) or is_last:
                 return self._refused(error)
             try:
-                self._item = self._bound(pick_free_id(self._tools.reader))
+                self._item = self._bound(str(next_id(self._tools.reader)))
             except PveopsError as trouble:
                 return self._refused(trouble)
         return None
@@ -324,6 +325,7 @@ class ItemRun:
                 code=TaskFailedError.exit_code,
                 hint=f"pve task log {self._upid}",
                 sight=sight,
+                undoes=len(self._done) > 1,
             )
         if upid is not None and upid.type.startswith("ha"):
             return self._pending(f"HA has taken the request, but it is still {state}", sight)
@@ -335,6 +337,7 @@ class ItemRun:
             code=TaskFailedError.exit_code,
             hint=f"pve guest show {self._item.target.id}",
             sight=sight,
+            undoes=len(self._done) > 1,
         )
 
     # -- the end ---------------------------------------------------------------
@@ -386,7 +389,9 @@ class ItemRun:
         code: int = 0,
         hint: str = "",
         sight: Sight | None = None,
+        undoes: bool = True,
     ) -> ItemOutcome:
+        """`undoes`: what was done is there to be taken back."""
         outcome = ItemOutcome(
             target=self._item.target,
             status=status,
@@ -394,6 +399,7 @@ class ItemRun:
             exit_code=code,
             error=error,
             hint=hint,
+            undo=self._item.undo if undoes and self._done else "",
             upid=self._upid,
             exitstatus=self._task.exitstatus if self._task else "",
             log_tail=tuple(self._task.log_tail) if self._task and code else (),

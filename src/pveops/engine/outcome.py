@@ -24,6 +24,8 @@ class ItemOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str = ""
     """The code of the error that ended it."""
     hint: str = ""
+    undo: str = ""
+    """The command that takes back what was done; empty: nothing was, or nothing does."""
     upid: str = ""
     exitstatus: str = ""
     log_tail: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from pveops.errors import UsageError
 from pveops.operations.operation import Operation
 from pveops.operations.rows import (
     api,
+    clone,
     cluster,
     config,
     disk,
@@ -26,6 +27,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *cluster.ROWS,
     *guest.ROWS,
     *power.ROWS,
+    *clone.ROWS,
     *config.ROWS,
     *trash.ROWS,
     *disk.ROWS,

@@ -207,6 +207,8 @@ def _check_help(command: click.Command, context: click.Context) -> None:
     text = command.get_help(context)
     assert text.startswith(f"Usage: {context.command_path}")
     assert len(text) > 150
+    flags = [flag for param in command.params for flag in param.opts]
+    assert len(flags) == len(set(flags)), "an option of the command hides one that all share"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             found = command.get_command(context, name)

@@ -100,6 +100,15 @@ def add_vm(
     return _settle(cluster, guest, up_days)
 
 
+def add_cloud_init(cluster: Cluster, guest: Guest, storage: str = "local-lvm") -> None:
+    """A drive from which cloud-init reads, and the user that it makes."""
+    node = cluster.nodes[guest.node]
+    volume = cluster.storages.allocate_disk(
+        node, storage, guest.vmid, 4 << 20, "raw", label="cloudinit"
+    )
+    guest.config |= {"ide2": f"{volume.volid},media=cdrom", "ciuser": "admin"}
+
+
 def add_container(
     cluster: Cluster,
     node: str,

@@ -14,6 +14,7 @@ from pveops.sim.seeds import Seed
 from pveops.sim.seeds.accounts import add_agent, add_realms, add_root
 from pveops.sim.seeds.furniture import (
     add_backup,
+    add_cloud_init,
     add_container,
     add_node,
     add_past_task,
@@ -152,7 +153,10 @@ def _add_infrastructure(cluster: Cluster) -> None:
         add_container(cluster, node, vmid, name, up_days=11.5, tags="infra", onboot=1)
     for vmid, name, node in ((210, "sandbox", "pve3"), (211, "scratch", "pve1")):
         add_container(cluster, node, vmid, name, up_days=None)
-    add_vm(cluster, "pve1", 900, "debian-13-template", up_days=None, template=1, disk_gib=8)
+    template = add_vm(
+        cluster, "pve1", 900, "debian-13-template", up_days=None, template=1, disk_gib=8
+    )
+    add_cloud_init(cluster, template)
     add_vm(cluster, "pve2", 901, "windows-lab", up_days=None, memory_mib=8192, ostype="win11")
 
 
