@@ -36,6 +36,16 @@ def format_percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
+def parse_mib(text: str) -> int | None:
+    """The MiB that `4096`, `512M`, `4G` or `4GiB` spell, or None."""
+    number = text.strip().upper().removesuffix("IB").removesuffix("B")
+    factor = {"M": 1, "G": 1024, "T": 1024 * 1024}.get(number[-1:], 0)
+    digits = number[:-1] if factor else number
+    if not digits.isascii() or not digits.isdecimal():
+        return None
+    return int(digits) * (factor or 1)
+
+
 def whole_number(value: object, default: int) -> int:
     """A parameter as a whole number; what is not given, or is none, is the default."""
     return value if isinstance(value, int) and not isinstance(value, bool) else default

@@ -11,6 +11,7 @@ NOUNS = {
     "find": ("pveops.cli.find:command", "guests, nodes, storages, pools by a piece of their name"),
     "guest": ("pveops.cli.guest:group", "guests: list, show, start, shutdown, stop, reboot, ..."),
     "disk": ("pveops.cli.disk:group", "disks of guests: list, grow, move, detach, attach"),
+    "template": ("pveops.cli.template:group", "what guests are made from: list, show, check"),
     "snapshot": ("pveops.cli.snapshot:group", "snapshots: list, create, rollback, delete, prune"),
     "node": ("pveops.cli.node:group", "nodes: list, show"),
     "storage": ("pveops.cli.storage:group", "storages: list, show"),

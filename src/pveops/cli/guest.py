@@ -33,6 +33,7 @@ group = Group(
         "reset": (_VERB, "press the reset button of VMs"),
         "suspend": (_VERB, "pause guests in memory, or VMs to disk"),
         "resume": (_VERB, "let paused or hibernated guests go on"),
+        "create": (_VERB, "make a guest from a template"),
         "clone": (_VERB, "clone a guest, once or many times"),
         "set": (_VERB, "change options of guests, such as memory and cores"),
         "revert": (_VERB, "forget changes of a guest that wait for a restart"),

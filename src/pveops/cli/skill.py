@@ -10,6 +10,7 @@ import click
 from pveops.cli.answer import Answer, Lines
 from pveops.cli.call import Call
 from pveops.cli.commands import Group
+from pveops.config.guest_templates import find_skill_folder
 from pveops.errors import ConfigError, UsageError
 
 command = Group("skill", help="The skill folder for agents: install, check.")
@@ -18,15 +19,6 @@ _MAX_LINES = 120
 _MAX_CHARS = 4800
 _MAX_DESCRIPTION = 160
 _TARGETS = {"claude": ".claude/skills", "codex": ".agents/skills", "openclaw": "skills"}
-
-
-def find_skill() -> Path:
-    """The folder that ships with the package, or the checkout's own. Raises ConfigError."""
-    package = Path(__file__).resolve().parent.parent
-    for place in (package / "_skill" / "proxmox", package.parents[1] / "skills" / "proxmox"):
-        if (place / "SKILL.md").is_file():
-            return place
-    raise ConfigError("the skill folder is not part of this installation")
 
 
 @command.command("install", examples=("pve skill install ~/.openclaw/workspace",))
@@ -38,7 +30,7 @@ def install(call: Call, folder: Path, agent: str, replace: bool) -> Answer:
     """Copy the skill into an agent's workspace."""
     import shutil
 
-    source = find_skill()
+    source = find_skill_folder()
     target = folder.expanduser() / _TARGETS[agent] / "proxmox"
     if target.exists():
         if not replace:
@@ -59,7 +51,7 @@ def install(call: Call, folder: Path, agent: str, replace: bool) -> Answer:
 def check(call: Call, folder: Path | None) -> Answer:
     """Check a skill folder: front matter, budgets, links."""
     del call
-    place = folder or find_skill()
+    place = folder or find_skill_folder()
     problems = list(find_problems(place))
     if problems:
         raise ConfigError(

@@ -14,7 +14,13 @@ from pveops.cli.commands import Group, list_options
 from pveops.domain.storage import Storage
 from pveops.errors import NotFoundError
 
-group = Group("storage", help="Storages, as each node sees them.")
+group = Group(
+    "storage",
+    help="Storages, as each node sees them.",
+    lazy={
+        "download": ("pveops.cli.verbs:storage_verb", "let a node fetch an image, ISO or template")
+    },
+)
 
 _COLUMNS = (
     Column("storage"),

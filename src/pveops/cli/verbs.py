@@ -14,12 +14,14 @@ from pveops.cli.selectors import selector_of, selector_options
 from pveops.errors import UsageError
 from pveops.operations.catalog import get_operation
 from pveops.operations.operation import Operation, Param, Targets, Tier
+from pveops.units import parse_mib
 
 if TYPE_CHECKING:
     from pveops.operations.plan import Scalar
 
-_SINGLE = frozenset({Targets.ONE, Targets.NEW})
+_SINGLE = frozenset({Targets.ONE, Targets.NEW, Targets.OTHER})
 """Operations of one guest by name, or that make guests from one."""
+_MAX_FILE = 1 << 20
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -47,16 +49,6 @@ def _duration_within(param: Param) -> Callable[[click.Context, click.Parameter, 
         raise click.BadParameter(message, context, option)
 
     return convert
-
-
-def parse_mib(text: str) -> int | None:
-    """The MiB that `4096`, `512M`, `4G` or `4GiB` spell, or None."""
-    number = text.strip().upper().removesuffix("IB").removesuffix("B")
-    factor = {"M": 1, "G": 1024, "T": 1024 * 1024}.get(number[-1:], 0)
-    digits = number[:-1] if factor else number
-    if not digits.isascii() or not digits.isdecimal():
-        return None
-    return int(digits) * (factor or 1)
 
 
 def _mib_within(param: Param) -> Callable[[click.Context, click.Parameter, str | None], Any]:
@@ -87,6 +79,24 @@ def _read_text(_context: click.Context, _option: click.Parameter, text: str | No
         return str(stream.read())
 
 
+def _join_lines(
+    _context: click.Context, _option: click.Parameter, words: tuple[str, ...]
+) -> str | None:
+    return "\n".join(words) if words else None
+
+
+def _read_file(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
+    """The text of a small file: what is larger than a megabyte is none of what is asked for."""
+    if path is None:
+        return None
+    try:
+        with click.open_file(path, encoding="utf-8") as stream:
+            return str(stream.read(_MAX_FILE))
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path} cannot be read: {error}"
+        raise click.BadParameter(message, context, option) from error
+
+
 def guest_verb(verb: str) -> click.Command:
     """`pve guest VERB`."""
     return change_command(f"guest.{verb}")
@@ -95,6 +105,11 @@ def guest_verb(verb: str) -> click.Command:
 def disk_verb(verb: str) -> click.Command:
     """`pve disk VERB`."""
     return change_command(f"disk.{verb}")
+
+
+def storage_verb(verb: str) -> click.Command:
+    """`pve storage VERB`."""
+    return change_command(f"storage.{verb}")
 
 
 def snapshot_verb(verb: str) -> click.Command:
@@ -139,7 +154,9 @@ def _help(operation: Operation) -> str:
 def _params(operation: Operation) -> list[click.Parameter]:
     is_one = operation.targets in _SINGLE
     guests = click.Argument(
-        ["guests"], nargs=1 if is_one else -1, metavar="GUEST" if is_one else "[GUEST]..."
+        ["guests"],
+        nargs=1 if is_one else -1,
+        metavar=operation.metavar if is_one else f"[{operation.metavar}]...",
     )
     arguments = [_argument(param) for param in operation.params if param.is_argument]
     options = [_option(param) for param in operation.params if not param.is_argument]
@@ -162,22 +179,18 @@ def _option(param: Param) -> click.Option:
         return click.Option([flag, param.name], is_flag=True, help=help_)
     if param.default is not None:
         help_ = f"{help_} [{param.default}]"
-    if param.type == "duration":
-        return click.Option(
-            [flag, param.name], metavar="DURATION", callback=_duration_within(param), help=help_
-        )
-    if param.type == "mib":
-        return click.Option(
-            [flag, param.name], metavar="AMOUNT", callback=_mib_within(param), help=help_
-        )
-    if param.type == "words":
-        return click.Option([flag, param.name], multiple=True, callback=_join_words, help=help_)
-    if param.type == "text":
-        return click.Option([flag, param.name], callback=_read_text, help=help_)
-    if param.type == "switch":
-        return click.Option([flag, param.name], type=click.Choice(("on", "off")), help=help_)
-    kind = click.IntRange(param.minimum, param.maximum) if param.type == "int" else click.STRING
-    return click.Option([flag, param.name], type=kind, help=help_)
+    kinds: dict[str, dict[str, Any]] = {
+        "duration": {"metavar": "DURATION", "callback": _duration_within(param)},
+        "mib": {"metavar": "AMOUNT", "callback": _mib_within(param)},
+        "words": {"multiple": True, "callback": _join_words},
+        "pairs": {"metavar": "NAME=VALUE", "multiple": True, "callback": _join_lines},
+        "text": {"callback": _read_text},
+        "file": {"metavar": "FILE", "callback": _read_file},
+        "switch": {"type": click.Choice(("on", "off"))},
+        "int": {"type": click.IntRange(param.minimum, param.maximum)},
+    }
+    attributes = kinds.get(param.type, {"type": click.STRING})
+    return click.Option([flag, param.name], help=help_, required=param.is_required, **attributes)
 
 
 def _run(

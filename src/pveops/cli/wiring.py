@@ -132,6 +132,7 @@ class Wiring:
             reader=self.reader,
             make_writer=self._make_writer,
             freeze_file=self.paths.freeze_file,
+            templates_dir=self.paths.templates_dir,
             sender=command_sender(connection.sender) if connection.sender else None,
         )
         watched = self._call.on_progress

@@ -35,6 +35,11 @@ class Paths(NamedTuple):
         return self.config_dir / "policy.yaml"
 
     @property
+    def templates_dir(self) -> Path:
+        """The user's own templates for guests."""
+        return self.config_dir / "templates"
+
+    @property
     def secrets_dir(self) -> Path:
         """The encrypted tokens."""
         return self.data_dir / "secrets"

@@ -18,6 +18,7 @@ from pveops.domain.guest import (
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
+    from pveops.domain.guest_template import GuestTemplate
     from pveops.domain.inventory import Inventory
 
 
@@ -69,6 +70,8 @@ class Scene(NamedTuple):
     now: float
     """Seconds since the epoch by the server's clock."""
     rules: Rules = Rules()
+    template: GuestTemplate | None = None
+    """The template for guests that the parameters name."""
 
 
 def read_guest_facts(client: Client, guest: Guest, scene: Scene) -> GuestFacts:

@@ -117,7 +117,8 @@ class ItemRun:
             elif isinstance(step, WaitTask):
                 ending = self._wait_task(number, step)
             elif isinstance(step, WaitState):
-                ending, sight = self._wait_state(step)
+                ending, seen = self._wait_state(step)
+                sight = seen or sight
             if ending is not None:
                 return ending
         return self._end("done", self._words_of_success(sight), sight=sight)
@@ -300,6 +301,8 @@ class ItemRun:
             return self._unknown(f"the state cannot be read back: {error.message}"), None
         if sight.is_reached:
             return None, sight
+        if step.is_optional:
+            return None, sight if sight.is_known else None
         if not sight.is_known:
             return self._unknown(f"the state cannot be read back: {sight.why}", sight), None
         if task is not None and task.kind is OutcomeKind.UNKNOWN:

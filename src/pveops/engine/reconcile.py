@@ -87,11 +87,12 @@ def _find_tasks(
         return []
     since = int(sent_at) - _SLACK_S
     subject = call.task_id or item.target.id
+    # Tasks that are about no guest, such as downloads, are told apart by their whole id below.
     rows = list_tasks(
         client,
         call.task_node or item.target.node,
         since=since,
-        vmid=int(subject),
+        vmid=int(subject) if subject.isdecimal() else None,
         source="all",
     )
     return [

@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pveops.api.tasks import get_status
 from pveops.domain.facts import Rules, Scene
@@ -36,6 +37,9 @@ from pveops.operations.operation import Operation, Targets
 from pveops.operations.plan import PLAN_FORMAT, Plan, Scalar
 from pveops.operations.task import TaskFacts
 from pveops.sanitize import sanitize_text
+
+if TYPE_CHECKING:
+    from pveops.domain.guest_template import GuestTemplate
 
 _MAX_REASON = 300
 
@@ -125,7 +129,7 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
     if operation.targets is Targets.TASK:
         return [_gather_task(session, inventory, name) for name in dict.fromkeys(ask.names)]
     read = _load(operation.reads)
-    if operation.targets is Targets.NEW:
+    if operation.targets in {Targets.NEW, Targets.OTHER}:
         found: Sequence[object] = read(session.reader, _scene(session, inventory, ask))
         return found
     guests = _resolve(inventory, ask)
@@ -144,7 +148,19 @@ def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
         params=ask.params,
         now=session.reader.server_time(),
         rules=_rules(session, inventory),
+        template=_template(session, ask),
     )
+
+
+def _template(session: Session, ask: Ask) -> GuestTemplate | None:
+    name = ask.params.get("template")
+    if not name:
+        return None
+    from pveops.config.guest_templates import load_template, template_folders
+
+    own = session.templates_dir
+    folders = template_folders(own) if own else template_folders(Path())[1:]
+    return load_template(str(name), folders).template
 
 
 def _rules(session: Session, inventory: Inventory) -> Rules:

@@ -38,6 +38,8 @@ class Session(NamedTuple):
     freeze_file: Path
     sender: Sender | None
     """How a consent code reaches a person; None: no way is configured."""
+    templates_dir: Path | None = None
+    """Where the user's own templates for guests lie; None: only ours are known."""
     on_progress: Progress | None = None
     """Who watches; None: nobody."""
 

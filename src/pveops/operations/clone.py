@@ -33,6 +33,7 @@ from pveops.operations.subject import target_of
 _COPY_S = 86_400.0
 _GRACE_S = 30.0
 _START_S = 300.0
+_ADDRESS_S = 60.0
 
 
 def decide_clone(_operation: str, facts: CloneFacts, params: dict[str, Scalar]) -> Decision:
@@ -215,4 +216,15 @@ def _start_steps(case: CloneCase) -> tuple[Step, ...]:
         task_types=("qmstart", "vzstart"),
         does="start",
     )
-    return call, WaitTask(_START_S), WaitState("power.running", _GRACE_S)
+    running = WaitState("power.running", _GRACE_S)
+    return call, WaitTask(_START_S), running, *address_steps(case)
+
+
+def address_steps(case: CloneCase) -> tuple[Step, ...]:
+    """Waited for where somebody can tell: a container, or a VM with an agent."""
+    base = case.facts.source.base
+    if base.guest.kind == "qemu" and not base.state.has_agent:
+        agent = base.config.get("agent")
+        if not agent or agent.startswith(("0", "enabled=0")):
+            return ()
+    return (WaitState("address.known", _ADDRESS_S, is_optional=True),)

@@ -39,6 +39,8 @@ class Targets(StrEnum):
     TASK = "task"
     NEW = "new"
     """Guests that do not exist yet: `reads` finds out about them all at once."""
+    OTHER = "other"
+    """What is no guest, by one name; `reads` finds out about it."""
 
 
 class Privilege(NamedTuple):
@@ -54,7 +56,8 @@ class Param(NamedTuple):
     name: str
     type: str
     """`int`, `str`, `bool`, `duration` (seconds, or `90s`, `5m`), `mib` (MiB, or `4G`), `switch`
-    (`on` or `off`), `words` (several, joined by commas), `text` (`-` reads standard input)."""
+    (`on` or `off`), `words` (several, joined by commas), `pairs` (several NAME=VALUE, a line
+    each), `text` (`-` reads standard input), `file` (the content of a file, or `-`)."""
     help: str
     default: object = None
     minimum: int | None = None
@@ -62,6 +65,8 @@ class Param(NamedTuple):
     kinds: tuple[str, ...] = ("qemu", "lxc")
     is_argument: bool = False
     """Stands behind the guest without a flag, and has to be given."""
+    is_required: bool = False
+    """Has to be given, with its flag."""
 
 
 class Operation(NamedTuple):
@@ -85,6 +90,8 @@ class Operation(NamedTuple):
     and the scene, once a guest; for `Targets.NEW` with client and scene, once."""
     is_sequential: bool = False
     """One target after the other, since each loads storage or locks something shared."""
+    metavar: str = "GUEST"
+    """What its one target is called in the help."""
     since: str = "7.4"
 
     @property

@@ -60,6 +60,8 @@ class WaitState(msgspec.Struct, frozen=True, tag="wait-state", omit_defaults=Tru
     state: str
     timeout_s: float
     expect: dict[str, Scalar] = {}
+    is_optional: bool = False
+    """Waited for, and told; but the item is done without it, too."""
     holds_already: bool = False
     """The target looked like that before, too, so that a look tells nothing about the call."""
 

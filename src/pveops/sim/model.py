@@ -104,6 +104,10 @@ class Cluster:
     """jobs.cfg by id, oldest first."""
     replication_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """replication.cfg by id."""
+    web: dict[str, int] = field(default_factory=dict)
+    """What there is to download: the size of the file by its URL. All else leads nowhere."""
+    appliances: list[dict[str, str]] = field(default_factory=list)
+    """The index of container templates, as `pveam update` fetched it."""
     ca_certificate: str = ""
     """The cluster's CA in PEM, once somebody made it."""
     random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311

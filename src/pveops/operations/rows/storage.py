@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pveops.operations.operation import Operation, Targets
+from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
 from pveops.operations.rows.common import SEE_STORAGES, reading
 
 ROWS: tuple[Operation, ...] = (
@@ -13,5 +13,30 @@ ROWS: tuple[Operation, ...] = (
         "pve storage show local-lvm",
         targets=Targets.ONE,
         privileges=SEE_STORAGES,
+    ),
+    Operation(
+        "storage.download",
+        "let a node fetch an image, an ISO or a container template",
+        Tier.REVERSIBLE,
+        Effect.ONCE,
+        Targets.OTHER,
+        (
+            Privilege("/storage/{storage}", "Datastore.AllocateTemplate"),
+            Privilege("/", "Sys.Audit"),
+            Privilege("/", "Sys.Modify"),
+        ),
+        (
+            Param("url", "str", "where it is", is_required=True),
+            Param("content", "str", "what it is: iso, vztmpl or import", is_required=True),
+            Param("filename", "str", "what it is to be called; without, as in the URL"),
+            Param("checksum", "str", "its checksum; without, a person has to agree"),
+            Param("checksum_algorithm", "str", "md5, sha1, sha224, sha256, sha384 or sha512"),
+            Param("node", "str", "the node, where each has a storage of that name"),
+        ),
+        example="pve storage download local --node pve1 --content iso --url "
+        "https://example.org/x.iso --checksum SUM --checksum-algorithm sha256",
+        decides="pveops.operations.download:decide_download",
+        reads="pveops.domain.download_facts:read_download_facts",
+        metavar="STORAGE",
     ),
 )

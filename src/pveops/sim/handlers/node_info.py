@@ -7,6 +7,7 @@ from typing import Any
 
 from pveops.sim.call import Call
 from pveops.sim.handlers.permission import may
+from pveops.sim.handlers.upload import start_download
 from pveops.sim.refusal import parameter_error
 from pveops.sim.router import Routes
 from pveops.sim.tasks import Task, TaskError, start_task
@@ -158,17 +159,28 @@ def get_volume_groups(call: Call) -> dict[str, Any]:
     return {"leaf": 0, "children": children}
 
 
-@routes.get(f"{_NODE}/aplinfo", f"{_NODE}/netstat", f"{_NODE}/capabilities/qemu/cpu-flags")
+@routes.get(f"{_NODE}/netstat", f"{_NODE}/capabilities/qemu/cpu-flags")
 def list_nothing(_call: Call) -> list[Any]:
-    """The index of templates was never fetched; no packet flows."""
+    """No packet flows."""
     return []
 
 
+@routes.get(f"{_NODE}/aplinfo")
+def list_templates(call: Call) -> list[dict[str, str]]:
+    """The index of container templates; empty where it was never fetched."""
+    return call.cluster.appliances
+
+
 @routes.post(f"{_NODE}/aplinfo")
-def download_template(call: Call) -> None:
-    """Without an index there is nothing to choose from."""
-    call.cluster.storages.get_usable(call.params["storage"], call.node)
-    raise parameter_error({"template": "no such template"})
+def download_template(call: Call) -> str:
+    """What the index has, fetched and checked as every download (API2/Nodes.pm, apl_download)."""
+    storage = call.cluster.storages.get_usable(call.params["storage"], call.node)
+    name = call.params["template"]
+    row = next((row for row in call.cluster.appliances if row["template"] == name), None)
+    if row is None:
+        raise parameter_error({"template": "no such template"})
+    wanted = ("sha512", row["sha512sum"])
+    return start_download(call, storage, "vztmpl", name, row["location"], wanted)
 
 
 @routes.get(f"{_NODE}/capabilities/qemu/cpu")

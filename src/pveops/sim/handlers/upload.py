@@ -18,6 +18,8 @@ from pveops.sim.volume import DIRECTORIES, FILE_TYPES, Volume
 
 routes = Routes()
 _BASE = "/nodes/{node}/storage/{storage}"
+_DOWNLOAD_RATE = 80e6
+"""Bytes a second."""
 _EXTENSIONS = {
     "iso": (r"[^/]+\.(iso|img)", "wrong file extension"),
     "vztmpl": (r"[^/]+\.(tar|tar\.(gz|xz|zst|bz2))", "wrong file extension"),
@@ -45,8 +47,9 @@ def _format(content: str, name: str) -> str:
     return f"t{extension}" if content == "vztmpl" and extension != "tar" else extension
 
 
-def _add_file(call: Call, node: Node, storage: Storage, name: str, size_bytes: int) -> None:
-    content = call.params["content"]
+def _add_file(
+    call: Call, node: Node, storage: Storage, content: str, name: str, size_bytes: int
+) -> None:
     call.cluster.storages.add_volume(
         node,
         Volume(
@@ -98,7 +101,7 @@ def upload(call: Call) -> str:
         task.log(f"target node: {node.name}", f"target file: {path}", f"file size is: {len(data)}")
         task.log(f"command: cp -- {spooled} {path}")
         yield len(data) / 500e6
-        _add_file(call, node, storage, name, len(data))
+        _add_file(call, node, storage, content, name, len(data))
         call.receiver.temporary_files.pop(spooled, None)
         task.log("finished file import successfully")
 
@@ -131,7 +134,7 @@ def _reached(call: Call, target: Node | None, storage: Storage) -> Node:
 
 @routes.post(f"{_BASE}/download-url")
 def download_url(call: Call) -> str:
-    """Download in a task. The simulated network leads nowhere, so no download succeeds."""
+    """Download in a task what the simulated network has; every other URL leads nowhere."""
     storage = call.cluster.storages.get_usable(call.params["storage"], call.node)
     if storage.type not in FILE_TYPES:
         text = f"can't upload to storage type '{storage.type}', not a file based storage!"
@@ -142,16 +145,53 @@ def download_url(call: Call) -> str:
         raise die(text)
     name = _checked_name(call)
     call.cluster.storages.get_active(storage.name, call.node)
+    checksum = call.get("checksum")
+    wanted = (call.params["checksum-algorithm"], checksum) if checksum else None
+    return start_download(call, storage, content, name, url, wanted)
+
+
+def start_download(
+    call: Call,
+    storage: Storage,
+    content: str,
+    name: str,
+    url: str,
+    wanted: tuple[str, str] | None,
+) -> str:
+    """The task that fetches a file. `wanted`: algorithm and checksum."""
     path = f"{storage.directory}/{DIRECTORIES[content]}/{name}"
 
     def body(task: Task) -> Generator[float, None, None]:
         task.log(f"downloading {url} to {path}")
         if f"{content}/{name}" in call.cluster.storages.backing(storage, call.node).volumes:
+            if wanted and wanted[1] == checksum_of(url, wanted[0]):
+                task.log("OK, got correct file already, no need to download")
+                return
             raise TaskError(f"refusing to override existing file '{path}'")
         yield 0.2
-        raise TaskError(f"download failed: {_connection_failure(url)}")
+        size_bytes = call.cluster.web.get(url)
+        if size_bytes is None:
+            raise TaskError(f"download failed: {_connection_failure(url)}")
+        yield size_bytes / _DOWNLOAD_RATE
+        if wanted:
+            _check_download(task, url, *wanted)
+        _add_file(call, call.node, storage, content, name, size_bytes)
+        task.log(f"download of '{url}' to '{path}' finished")
 
     return str(start_task(call.node, "download", name, call.identity.auth_id, body).upid)
+
+
+def checksum_of(url: str, algorithm: str) -> str:
+    """The checksum of a file of the simulated network: nothing but its URL is in it."""
+    return hashlib.new(algorithm, url.encode()).hexdigest()
+
+
+def _check_download(task: Task, url: str, algorithm: str, expected: str) -> None:
+    """PVE::Tools::download_file_from_url."""
+    got = checksum_of(url, algorithm)
+    if got != expected:
+        raise TaskError(f"checksum mismatch: got '{got}' != expect '{expected}'")
+    task.log("calculating checksum...OK, checksum verified")
 
 
 def _connection_failure(url: str) -> str:

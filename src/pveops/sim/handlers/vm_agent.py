@@ -14,6 +14,7 @@ from pveops.sim.guest import Guest
 from pveops.sim.guest_volumes import list_volumes
 from pveops.sim.handlers.guests import get_guest
 from pveops.sim.power import has_agent
+from pveops.sim.property_string import parse_properties
 from pveops.sim.refusal import die
 from pveops.sim.router import Routes, Waiting
 from pveops.sim.vm_drives import to_bytes
@@ -68,16 +69,19 @@ def _interfaces(_: Call, guest: Guest) -> list[dict[str, Any]]:
             {
                 "name": f"eth{key[3:]}",
                 "hardware-address": address,
-                "ip-addresses": [
-                    {
-                        "ip-address-type": "ipv4",
-                        "ip-address": f"198.51.{100 + int(key[3:])}.{guest.vmid % 254 + 1}",
-                        "prefix": 24,
-                    }
-                ],
+                "ip-addresses": [_address(guest, int(key[3:]))],
             }
         )
     return rows
+
+
+def _address(guest: Guest, number: int) -> dict[str, Any]:
+    """What cloud-init was told, or what DHCP would give."""
+    told = parse_properties(str(guest.config.get(f"ipconfig{number}") or ""))
+    ip, _, prefix = told.get("ip", "").partition("/")
+    if not prefix:
+        ip, prefix = f"198.51.{100 + number}.{guest.vmid % 254 + 1}", "24"
+    return {"ip-address-type": "ipv4", "ip-address": ip, "prefix": int(prefix)}
 
 
 def _file_systems(_: Call, guest: Guest) -> list[dict[str, Any]]:

@@ -78,7 +78,9 @@ def _take_id(call: Call, vmid: int) -> Guest:
             f"on node '{existing.node}'"
         )
     guest = call.cluster.guests[vmid] = Guest(vmid, "qemu", call.node.name, {"lock": "create"})
-    if not any("import-from=" in str(value) for value in call.params.values()):
+    if any("import-from=" in str(value) for value in call.params.values()):
+        guest.temper.agent = "answers"
+    else:
         # Empty disks hold no system that would answer the power button.
         guest.temper.shutdown_s = None
     return guest

@@ -14,7 +14,8 @@ _OPERATE = (
     "VM.Audit VM.PowerMgmt VM.Snapshot VM.Backup VM.Migrate Sys.Audit Datastore.Audit "
     "Datastore.AllocateSpace Pool.Audit SDN.Audit VM.Config.Options VM.Config.CPU "
     "VM.Config.Memory VM.Config.Disk VM.Config.Network VM.Config.HWType VM.Config.CDROM "
-    "VM.Config.Cloudinit VM.Allocate VM.Clone Datastore.AllocateTemplate SDN.Use"
+    "VM.Config.Cloudinit VM.Allocate VM.Clone Datastore.AllocateTemplate SDN.Use "
+    "Sys.AccessNetwork"
 )
 
 
@@ -40,7 +41,9 @@ def add_agent(cluster: Cluster) -> tuple[str, str]:
     Gives the token's id and its secret.
     """
     access = cluster.access
-    access.roles["AgentOperate"] = frozenset(_OPERATE.split())
+    has_agent = cluster.version.has_guest_agent_privileges
+    inside = "VM.GuestAgent.Audit VM.GuestAgent.Unrestricted" if has_agent else "VM.Monitor"
+    access.roles["AgentOperate"] = frozenset(f"{_OPERATE} {inside}".split())
     secret = str(uuid.uuid4())
     access.users[AGENT] = User(AGENT, details={"comment": "the agent's account"})
     access.users[AGENT].tokens[TOKEN_NAME] = Token(secret, comment="what the agent holds")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pveops.ids import Upid
 from pveops.sim.archive import make_archive
 from pveops.sim.guest import Guest, Process, Temper
+from pveops.sim.handlers.upload import checksum_of
 from pveops.sim.model import Cluster, Node
 from pveops.sim.node_settings import installed_network
 from pveops.sim.storage import Backing
@@ -237,3 +238,42 @@ def freeze(guest: Guest, state: State) -> None:
     """The process stands still."""
     if guest.process is not None:
         guest.process.qmpstatus = state
+
+
+def add_file(
+    cluster: Cluster, node: str, storage: str, content: str, name: str, size_mib: int
+) -> None:
+    """An ISO, an image to import or a container template on a storage of a node."""
+    cluster.storages.add_volume(
+        cluster.nodes[node],
+        Volume(
+            storage=storage,
+            name=f"{content}/{name}",
+            content=content,
+            format=name.rpartition(".")[2] if content != "vztmpl" else "tzst",
+            size_bytes=size_mib << 20,
+            used_bytes=size_mib << 20,
+            ctime=int(cluster.timeline.now() - 60 * DAY_S),
+        ),
+    )
+
+
+def offer(cluster: Cluster, url: str, size_mib: int) -> None:
+    """A file of the simulated network; container templates are in the index, too."""
+    cluster.web[url] = size_mib << 20
+    name = url.rpartition("/")[2]
+    if ".tar." in name:
+        package, version = name.split("_")[:2]
+        cluster.appliances.append(
+            {
+                "template": name,
+                "location": url,
+                "sha512sum": checksum_of(url, "sha512"),
+                "package": package,
+                "version": version,
+                "section": "system",
+                "type": "lxc",
+                "os": package.rsplit("-", 1)[0],
+                "architecture": "amd64",
+            }
+        )

@@ -16,11 +16,13 @@ from pveops.sim.seeds.furniture import (
     add_backup,
     add_cloud_init,
     add_container,
+    add_file,
     add_node,
     add_past_task,
     add_storage,
     add_vm,
     freeze,
+    offer,
 )
 from pveops.sim.timeline import Timeline
 from pveops.sim.version import Version
@@ -45,6 +47,7 @@ def build(timeline: Timeline, version: Version) -> Seed:
     _add_services(cluster)
     _add_infrastructure(cluster)
     _add_trouble(cluster)
+    _add_files(cluster)
     _add_pools(cluster)
     _add_backups(cluster)
     token_id, secret = add_agent(cluster)
@@ -56,7 +59,7 @@ def _add_storages(cluster: Cluster) -> None:
         cluster,
         "local",
         "dir",
-        "backup,iso,vztmpl",
+        "backup,import,iso,vztmpl",
         total_gib=100,
         used_gib=22,
         path="/var/lib/vz",
@@ -183,6 +186,24 @@ def _add_trouble(cluster: Cluster) -> None:
     reporting.pending["memory"] = "4096"
     paused = add_vm(cluster, "pve1", 132, "batch", up_days=2)
     freeze(paused, "paused")
+
+
+_APPLIANCES = "http://download.proxmox.com/images/system"
+_DEBIAN = "https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericcloud-amd64.qcow2"
+_UBUNTU = (
+    "https://cloud-images.ubuntu.com/releases/noble/release/ubuntu-24.04-server-cloudimg-amd64.img"
+)
+
+
+def _add_files(cluster: Cluster) -> None:
+    """What guests are made from: some of it is there, some can be downloaded."""
+    for node in ("pve1", "pve2"):
+        add_file(cluster, node, "local", "vztmpl", "debian-13-standard_13.1-2_amd64.tar.zst", 124)
+    add_file(cluster, "pve1", "local", "import", "debian-13-genericcloud-amd64.qcow2", 3072)
+    offer(cluster, f"{_APPLIANCES}/debian-13-standard_13.1-2_amd64.tar.zst", 124)
+    offer(cluster, f"{_APPLIANCES}/alpine-3.22-default_20250617_amd64.tar.xz", 4)
+    offer(cluster, _DEBIAN, 3072)
+    offer(cluster, _UBUNTU, 3584)
 
 
 def _add_pools(cluster: Cluster) -> None:
