@@ -16,7 +16,7 @@ from pveops.engine.consent import check_code
 from pveops.engine.executor import ItemRun
 from pveops.engine.gate import Verdict, judge_plan
 from pveops.engine.outcome import ItemOutcome, Receipt, sum_up
-from pveops.engine.pool import IN_ALL, run_bounded
+from pveops.engine.pool import IN_ALL, PER_NODE, run_bounded
 from pveops.engine.process import ProcessMark, is_alive, own_mark
 from pveops.engine.session import Session
 from pveops.engine.store import PlanRow, RunRow
@@ -275,8 +275,13 @@ def _carry_out(
     started = session.clock.now()
     runs = [ItemRun(tools, run.id, plan, index) for index in range(len(plan.items))]
     nodes = [item.target.node for item in plan.items]
-    in_all = 1 if get_operation(plan.operation).is_sequential else IN_ALL
-    outcomes = run_bounded(nodes, lambda index: work(runs[index], index), in_all=in_all)
+    operation = get_operation(plan.operation)
+    outcomes = run_bounded(
+        nodes,
+        lambda index: work(runs[index], index),
+        per_node=1 if operation.is_one_per_node else PER_NODE,
+        in_all=1 if operation.is_sequential else IN_ALL,
+    )
     return _end(session, run, plan, outcomes, started)
 
 

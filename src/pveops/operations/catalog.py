@@ -10,12 +10,14 @@ from pveops.errors import UsageError
 from pveops.operations.operation import Operation
 from pveops.operations.rows import (
     api,
+    backup,
     clone,
     cluster,
     config,
     create,
     disk,
     guest,
+    job,
     node,
     power,
     snapshot,
@@ -34,6 +36,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *trash.ROWS,
     *disk.ROWS,
     *snapshot.ROWS,
+    *backup.ROWS,
+    *job.ROWS,
     *node.ROWS,
     *storage.ROWS,
     *task.ROWS,
