@@ -82,7 +82,9 @@ def _seconds(context: click.Context, option: click.Parameter, text: str | None) 
 @selector_options
 @list_options
 @click.pass_obj
-def audit(call: Call, guests: tuple[str, ...], limit_s: int, bad: bool, **options: Any) -> Answer:
+def audit(
+    call: Call, /, guests: tuple[str, ...], limit_s: int, bad: bool, **options: Any
+) -> Answer:
     """Tell of each guest its newest backup, the enabled jobs that take it, and the last result.
 
     `none` and `old` are said only when every place could be seen, else it is `unknown`. A backup
@@ -165,7 +167,7 @@ def _gaps(found: Audit) -> dict[str, None]:
 
 
 def _audit_verdict(rows: list[tuple[CoverageFacts, Coverage]], found: Audit) -> str:
-    counts = Counter(coverage.state for _, coverage in rows)
+    counts: Counter[str] = Counter(coverage.state for _, coverage in rows)
     words = {
         "ok": "ok",
         "old": "too old",

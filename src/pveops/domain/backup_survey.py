@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pveops.domain.job import BackupJob
     from pveops.domain.storage import Storage
 
+UNSEEN = "unseen"
+"""The verification of a backup of which only name and time can be seen."""
 _UNSEEN_STORAGES = "storages that the token may not see"
 
 
@@ -147,7 +149,8 @@ def _read_dry_run(client: Client, place: Storage) -> tuple[Backup, ...] | None:
             kind=text_of(row, "type") if text_of(row, "type") in {"qemu", "lxc"} else "",
             size_bytes=0,
             is_protected=text_of(row, "mark") == "protected",
-            verification="",
+            # A Proxmox Backup Server verifies, and this does not tell with what result.
+            verification=UNSEEN if place.type == "pbs" else "",
         )
         for row in rows
     )

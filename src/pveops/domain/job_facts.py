@@ -75,7 +75,7 @@ def _read(client: Client, scene: Scene) -> JobFacts:
         job=job,
         jobs=jobs,
         guests=inventory.guests,
-        vmids=_resolve(inventory, scene.params.get("guests")),
+        vmids=_resolve(inventory, scene.params.get("guest")),
         excluded=_resolve(inventory, scene.params.get("exclude")),
         storages=_storages(inventory),
         keeps=_read_keeps(client, inventory, places),

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from pveops.domain.backup import Backup
 from pveops.domain.backup_history import BackupRun
+from pveops.domain.backup_survey import UNSEEN
 from pveops.domain.guest import Guest
 from pveops.domain.job import BackupJob
 from pveops.domain.vzdump_log import GuestResult
@@ -64,19 +65,23 @@ def judge_coverage(facts: CoverageFacts, *, limit_s: int, now: int) -> Coverage:
     """Whether the newest backup of a guest is younger than `limit_s`."""
     guest, born = facts.guest, facts.created_at or 0
     mine = [each for each in facts.backups if each.kind in {"", guest.kind} and each.ctime >= born]
-    good = [each for each in mine if each.verification != "failed"]
-    newest = good[0] if good else None
+    good = [each for each in mine if each.verification not in {"failed", UNSEEN}]
+    unseen = [each for each in mine if each.verification == UNSEEN]
+    newest = next(iter((*good, *unseen)), None)
     age_s = max(0, now - newest.ctime) if newest else None
     why = list(facts.gaps)
+    if unseen:
+        places = ", ".join(sorted({each.storage for each in unseen}))
+        why.append(f"whether its backups on {places} were verified cannot be seen")
     if newest is not None and facts.created_at is None:
         why.insert(0, "its configuration cannot be read, so nobody knows whose backups these are")
     jobs, idle = _covering(facts)
     return Coverage(
-        state=_state(facts, age_s, limit_s),
+        state=_state(facts, age_s if good else None, limit_s, has_gaps=bool(why)),
         newest=newest,
         age_s=age_s,
         strangers=len(facts.backups) - len(mine),
-        broken=len(mine) - len(good),
+        broken=len(mine) - len(good) - len(unseen),
         jobs=jobs,
         idle_jobs=idle,
         why=tuple(why),
@@ -84,12 +89,12 @@ def judge_coverage(facts: CoverageFacts, *, limit_s: int, now: int) -> Coverage:
     )
 
 
-def _state(facts: CoverageFacts, age_s: int | None, limit_s: int) -> State:
+def _state(facts: CoverageFacts, age_s: int | None, limit_s: int, *, has_gaps: bool) -> State:
     if age_s is not None and facts.created_at is None:
         return "unknown"
     if age_s is not None and age_s <= limit_s:
         return "ok"
-    if facts.gaps:
+    if has_gaps:
         return "unknown"
     return "none" if age_s is None else "old"
 

@@ -51,7 +51,7 @@ def decide_create(_operation: str, facts: JobFacts, params: dict[str, Scalar]) -
         if name not in sent:
             raise UsageError(f"when it is to run, and where to: --{name} is missing")
     if not any(key in sent for key in ("vmid", "all", "pool")):
-        raise UsageError("whom does it take?", hint="--guests web01, --pool production, or --all")
+        raise UsageError("whom does it take?", hint="--guest web01, --pool production, or --all")
     sent.setdefault("mode", "snapshot")
     sent.setdefault("compress", "zstd")
     sent["enabled"] = "0" if params.get("disabled") else "1"
@@ -142,9 +142,9 @@ def _wanted(facts: JobFacts, params: Mapping[str, Scalar]) -> dict[str, str]:
     }
     if values.get("mode", "snapshot") not in MODES:
         raise UsageError(f"{values['mode']!r} is no mode", hint=f"--mode {' or '.join(MODES)}")
-    chosen = [name for name in ("guests", "all", "pool") if params.get(name)]
+    chosen = [name for name in ("guest", "all", "pool") if params.get(name)]
     if len(chosen) > 1:
-        raise UsageError("--guests, --all and --pool are three ways; one of them")
+        raise UsageError("--guest, --all and --pool are three ways; one of them")
     if facts.vmids:
         values["vmid"] = ",".join(map(str, facts.vmids))
     if params.get("all"):

@@ -45,6 +45,8 @@ class BackupJob:
     """Guests for which the caller has VM.Backup."""
     notices: list[str]
     """What the notification system says at the end."""
+    may_allocate: bool = False
+    """The caller has Datastore.Allocate on the storage."""
 
     def run(self, task: Task) -> Generator[float, None, None]:
         """The worker's body."""
@@ -138,7 +140,8 @@ class BackupJob:
         existing = self._backups_of(storage, guest)
         protected = sum(volume.is_protected for volume in existing)
         if self.params.get("protected"):
-            limit = int(storage.options.get("max-protected-backups", _DEFAULT_PROTECTED))
+            default = -1 if self.may_allocate else _DEFAULT_PROTECTED
+            limit = int(storage.options.get("max-protected-backups", default))
             if limit > -1 and protected >= limit:
                 raise TaskError(
                     f"The number of protected backups per guest is limited to {limit} "
@@ -422,7 +425,7 @@ def _notes(template: str, node: Node, guest: Guest) -> str:
         "cluster": node.cluster.name or "standalone node",
     }
     text = re.sub(r"\{\{(\w+)\}\}", lambda match: values.get(match[1], match[0]), template)
-    return text.replace("\\n", "\n").replace("\\\\", "\\")
+    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], text)
 
 
 def _stamp(moment: float) -> str:

@@ -15,7 +15,7 @@ _CHANGE = (
 _VALUES = (
     Param("schedule", "str", "a calendar event: 21:00, 'mon..fri 22:30', '*/2:00'"),
     Param("storage", "str", "where to"),
-    Param("guests", "words", "these guests, and no others; repeat it"),
+    Param("guest", "words", "these guests, and no others; repeat it"),
     Param("all", "bool", "all guests, those to come included", False),
     Param("pool", "str", "the guests of a pool"),
     Param("exclude", "words", "not these, of all or of a pool; repeat it"),
