@@ -54,6 +54,8 @@ VERBS: dict[str, tuple[str, dict[str, Scalar]]] = {
     "purge-ct": ("guest.purge", {"name": "sandbox"}),
     "clone-vm": ("guest.clone", {"name": "debian-13-template", "params.name": "new"}),
     "clone-ct": ("guest.clone", {"name": "sandbox", "params.name": "new"}),
+    "backup-vm": ("backup.run", {"name": "web02"}),
+    "backup-ct": ("backup.run", {"name": "proxy"}),
     "template-vm": ("guest.convert-to-template", {"name": "windows-lab"}),
 }
 WITHOUT_TASK = {
@@ -78,6 +80,7 @@ DISKS = {
     "disk.move": ("POST", "/move_disk$"),
     "guest.convert-to-template": ("POST", "/template$"),
     "guest.clone": ("POST", "/clone$"),
+    "backup.run": ("POST", "/vzdump$"),
 }
 CONFIG = r"/config$"
 SNAPSHOT = r"/snapshot(/old(/rollback)?)?$"
