@@ -18,7 +18,7 @@ from pveops.operations.decision import Decision
 from pveops.operations.findings import blocks_among
 from pveops.operations.guards import job_guards
 from pveops.operations.guest_checks import worst_first
-from pveops.operations.job_checks import check_job, covered_by, reasons_to_raise
+from pveops.operations.job_checks import check_job, check_new_job, covered_by, reasons_to_raise
 from pveops.operations.plan import Call, Item, Scalar, Target, WaitState
 
 _GRACE_S = 30.0
@@ -56,7 +56,7 @@ def decide_create(_operation: str, facts: JobFacts, params: dict[str, Scalar]) -
     sent.setdefault("compress", "zstd")
     sent["enabled"] = "0" if params.get("disabled") else "1"
     new = job_of_row({"id": facts.id, "type": "vzdump", **sent})
-    found = worst_first(check_job(facts, new))
+    found = worst_first(check_new_job(facts, new))
     target = _target(facts)
     if blocks_among(found):
         return Decision(target, found)

@@ -19,12 +19,24 @@ def covered_by(facts: JobFacts, job: BackupJob) -> tuple[Guest, ...]:
     return tuple(guest for guest in facts.guests if job.covers(guest))
 
 
+def check_new_job(facts: JobFacts, new: BackupJob) -> Iterator[Finding]:
+    """Everything about a job that is to be made."""
+    if facts.job is not None:
+        yield Finding(
+            "job.exists",
+            "block",
+            f"job/{facts.id}",
+            "there is a job of that id already",
+            remedy=f"pve job show {facts.id}",
+        )
+        return
+    yield from check_job(facts, new)
+
+
 def check_job(facts: JobFacts, new: BackupJob) -> Iterator[Finding]:
     """Everything about the job as it would be."""
     subject = f"job/{facts.id}"
     yield from check_quorum(facts.is_quorate)
-    if facts.job is None and any(job.id == facts.id for job in facts.jobs):
-        yield Finding("job.exists", "block", subject, "there is a job of that id already")
     if facts.schedule_error:
         yield Finding(
             "job.schedule",
