@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -133,14 +134,14 @@ def test_each_guest_is_backed_up_on_its_own_node(tmp_path: Path) -> None:
 
 
 def test_on_one_node_they_come_one_after_the_other(tmp_path: Path) -> None:
-    """vzdump takes a lock of its node; nothing of ours waits in that queue."""
+    """A run takes a lock of its node; nothing of ours waits in that queue."""
     world = make_world(tmp_path)
     done(ask(world, "run", "web02", "jellyfin", "mqtt"))
     node = world.cluster.nodes["pve1"]
     ours = [t for t in node.tasks.values() if t.upid.type == "vzdump" and t.upid.id]
     ours.sort(key=lambda task: task.upid.starttime)
     assert len(ours) == 3
-    for one, other in zip(ours, ours[1:], strict=False):
+    for one, other in itertools.pairwise(ours):
         assert one.endtime is not None
         assert one.endtime <= other.upid.starttime + 1
 
@@ -174,7 +175,7 @@ def test_stopping_a_running_guest_for_it_takes_a_persons_consent(tmp_path: Path)
 
 
 def test_stop_mode_is_refused_where_ha_would_start_it(tmp_path: Path) -> None:
-    """`Cannot execute a backup with stop mode on a HA managed and enabled Service.`"""
+    """`Cannot execute a backup with stop mode on a HA managed and enabled` (VZDump.pm)."""
     with pytest.raises(PreflightError, match="HA keeps it running"):
         ask(make_world(tmp_path), "run", "vault", mode="stop")
 

@@ -72,7 +72,7 @@ def may_restore(permissions: Permissions | None, storage: str, vmid: int) -> boo
 def read_survey(
     client: Client, inventory: Inventory, jobs: Iterable[BackupJob] = ()
 ) -> BackupSurvey:
-    """One or two requests a storage for backups (a shared one once), and one for permissions.
+    """One or two requests a storage for backups (a shared one once), and two more.
 
     jobs: those whose storage the token may not see leave a gap, too.
     """
@@ -82,7 +82,7 @@ def read_survey(
     filtered: list[Filtered] = []
     for place in places_of_backups(inventory):
         label = f"{place.storage} on {place.node}"
-        backups = _read_place(client, place)
+        place, backups = _read_somewhere(client, place, inventory)
         if backups is None:
             unseen.append(place.storage if place.is_shared else label)
             continue
@@ -95,6 +95,7 @@ def read_survey(
             found.setdefault(backup.vmid, {})[backup.volid + place.node * _is_local(place)] = (
                 backup
             )
+    unseen += _disabled_storages(client, inventory)
     unseen += _hidden_storages(inventory, permissions, jobs)
     by_vmid = {vmid: tuple(sorted(each.values(), reverse=True)) for vmid, each in found.items()}
     return BackupSurvey(by_vmid, tuple(dict.fromkeys(unseen)), tuple(filtered), permissions)
@@ -109,6 +110,22 @@ def _permissions_or_none(client: Client) -> Permissions | None:
         return read_permissions(client)
     except PveopsError:
         return None
+
+
+def _read_somewhere(
+    client: Client, place: Storage, inventory: Inventory
+) -> tuple[Storage, tuple[Backup, ...] | None]:
+    """What a storage holds; of a shared one each node is asked that has it, until one tells."""
+    others = [
+        each
+        for each in inventory.storages
+        if place.is_shared and each.storage == place.storage and each.node != place.node
+    ]
+    for each in (place, *others):
+        backups = _read_place(client, each)
+        if backups is not None:
+            return each, backups
+    return place, None
 
 
 def _read_place(client: Client, place: Storage) -> tuple[Backup, ...] | None:
@@ -154,6 +171,20 @@ def _read_dry_run(client: Client, place: Storage) -> tuple[Backup, ...] | None:
         )
         for row in rows
     )
+
+
+def _disabled_storages(client: Client, inventory: Inventory) -> list[str]:
+    """Storages for backups that are in the configuration, and on no node."""
+    known = {each.storage for each in inventory.storages}
+    try:
+        rows = rows_of(client.get("/storage"))
+    except PveopsError:
+        return []
+    return [
+        f"{text_of(row, 'storage')} (disabled, or on no node)"
+        for row in rows
+        if "backup" in text_of(row, "content").split(",") and text_of(row, "storage") not in known
+    ]
 
 
 def _hidden_storages(
