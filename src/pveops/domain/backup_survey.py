@@ -95,8 +95,12 @@ def read_survey(
             found.setdefault(backup.vmid, {})[backup.volid + place.node * _is_local(place)] = (
                 backup
             )
-    unseen += _disabled_storages(client, inventory)
-    unseen += _hidden_storages(inventory, permissions, jobs)
+    disabled = _disabled_storages(client, inventory)
+    unseen += [f"{name} (disabled, or on no node)" for name in disabled]
+    known = {*disabled, *(each.storage for each in inventory.storages)}
+    unseen += [job.storage for job in jobs if job.storage not in known]
+    if permissions is None or not permissions.allows("/storage", "Datastore.Audit"):
+        unseen.append(_UNSEEN_STORAGES)
     by_vmid = {vmid: tuple(sorted(each.values(), reverse=True)) for vmid, each in found.items()}
     return BackupSurvey(by_vmid, tuple(dict.fromkeys(unseen)), tuple(filtered), permissions)
 
@@ -181,17 +185,7 @@ def _disabled_storages(client: Client, inventory: Inventory) -> list[str]:
     except PveopsError:
         return []
     return [
-        f"{text_of(row, 'storage')} (disabled, or on no node)"
+        text_of(row, "storage")
         for row in rows
         if "backup" in text_of(row, "content").split(",") and text_of(row, "storage") not in known
     ]
-
-
-def _hidden_storages(
-    inventory: Inventory, permissions: Permissions | None, jobs: Iterable[BackupJob]
-) -> list[str]:
-    known = {each.storage for each in inventory.storages}
-    named = [job.storage for job in jobs if job.storage not in known]
-    if permissions is None or not permissions.allows("/storage", "Datastore.Audit"):
-        named.append(_UNSEEN_STORAGES)
-    return named
