@@ -17,6 +17,7 @@ from pveops.domain.facts import Rules, Scene
 from pveops.domain.guest import Guest
 from pveops.domain.inventory import Inventory, read_inventory, read_membership
 from pveops.domain.selection import Selector, resolve_guest, select_guests
+from pveops.engine.call_check import check_calls
 from pveops.engine.gate import Verdict, judge
 from pveops.engine.pool import run_bounded
 from pveops.engine.session import Session
@@ -87,6 +88,8 @@ def propose(session: Session, ask: Ask) -> Proposal:
     items = [decision.item for decision in decisions if decision.item is not None]
     if not items:
         return Proposal(operation, decisions, None, None)
+    if operation.targets is Targets.NEW:
+        check_calls(session.reader, items)
     verdict = judge(session, operation, items, ask.params)
     return Proposal(operation, decisions, _plan(session, ask, decisions, verdict), verdict)
 
