@@ -37,6 +37,7 @@ group = Group(
         "revert": (_VERB, "forget changes of a guest that wait for a restart"),
         "tag": (_VERB, "add, remove or set tags of guests"),
         "note": (_VERB, "write the notes of guests"),
+        "migrate": (_VERB, "move a guest to another node"),
         "convert-to-template": (_VERB, "turn a guest into a template for good"),
     },
 )

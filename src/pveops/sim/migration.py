@@ -18,6 +18,7 @@ from pveops.sim.guest_volumes import (
 )
 from pveops.sim.ha import sid_of
 from pveops.sim.property_string import format_properties
+from pveops.sim.refusal import die
 from pveops.sim.tasks import AbortedError, Task, TaskError
 from pveops.sim.vm_drives import is_cloudinit
 
@@ -171,6 +172,8 @@ def copy_volume(
         # The lock and the half copy stay, for somebody to look at.
         task.log("received interrupt")
         raise
+    if target not in task.node.cluster.members_seen_by(task.node):
+        raise die(f"storage migration for '{volume.volid}' failed - connection closed")
     return copied
 
 
@@ -188,6 +191,10 @@ def take_over(guest: Guest, source: Node, target: Node, made: list[Pair]) -> Non
         source.cluster.storages.free(source, volume.volid)
         _rename(guest, volume, copied.volid)
     guest.node = target.name
+    for job in source.cluster.replication_jobs.values():
+        if job["guest"] == guest.vmid and job["target"] == target.name:
+            # The direction is turned round (AbstractMigrate.pm, switch_replication_job_target).
+            job["source"], job["target"] = target.name, source.name
 
 
 def _rename(guest: Guest, volume: GuestVolume, volid: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pveops.domain.disk import list_disks
 from pveops.domain.guest import read_guest_config, read_guest_state
 from pveops.domain.inventory import read_inventory
-from pveops.engine.goals.place import ref_of
+from pveops.engine.goals.place import look_on_node, ref_of
 from pveops.engine.goals.sight import Look, Sight, Sought
 from pveops.errors import NotFoundError
 from pveops.operations.plan import Scalar
@@ -75,5 +75,6 @@ def _look_for_template(client: Client, sought: Sought) -> Sight:
 GOALS: dict[str, Look] = {
     "guest.exists": _look_for_guest,
     "guest.gone": _look_for_absence,
+    "guest.on-node": look_on_node,
     "guest.template": _look_for_template,
 }

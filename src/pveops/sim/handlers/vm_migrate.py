@@ -134,11 +134,23 @@ def migrate(call: Call) -> str:
     missing = unavailable_storages(call.cluster, guest, target)
     if missing and call.get("targetstorage") is None:
         raise die(f"storage '{missing[0]}' is not available on node '{target.name}'")
+    _check_replication(call, guest, target)
     resource = managed(call.cluster, guest)
     if resource is not None:
         return _hand_to_ha(call, guest, target, resource)
     body = _moving(call, guest, target)
     return str(start_task(call.node, "qmigrate", guest.vmid, call.identity.auth_id, body).upid)
+
+
+def _check_replication(call: Call, guest: Guest, target: Node) -> None:
+    """A replicated VM runs on to where its replicas are, and nowhere else."""
+    jobs = [j for j in call.cluster.replication_jobs.values() if j["guest"] == guest.vmid]
+    is_replica = any(job["target"] == target.name for job in jobs)
+    if jobs and guest.is_running and not is_replica and not call.get("force"):
+        raise die(
+            f"Cannot live-migrate replicated VM to node '{target.name}' - not a replication "
+            "target. Use 'force' to override."
+        )
 
 
 def _refuse_local(call: Call, guest: Guest) -> None:

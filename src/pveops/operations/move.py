@@ -1,0 +1,95 @@
+"""Migration of one guest: the decision. Pure."""
+
+from __future__ import annotations
+
+from pveops.domain.move import MoveFacts
+from pveops.operations.decision import Decision
+from pveops.operations.findings import Finding, blocks_among
+from pveops.operations.guards import guest_guards
+from pveops.operations.guest_checks import subject_of, worst_first
+from pveops.operations.move_checks import check_guest
+from pveops.operations.move_choice import MoveChoice, describe_move, method_of, read_choice
+from pveops.operations.place_checks import check_place, space_needed
+from pveops.operations.plan import Call, Item, Scalar, WaitState, WaitTask
+from pveops.operations.subject import headline_of, target_of
+
+_MOVE_S = 86_400.0
+_GRACE_S = 30.0
+_HA_S = 7_200.0
+"""HA's own move begins after its round, and carries disks and memory before it shows."""
+
+
+def decide_migrate(_operation: str, facts: MoveFacts, params: dict[str, Scalar]) -> Decision:
+    """`guest.migrate`: one guest to the node of the parameter `node`."""
+    choice = read_choice(params, str(params["node"]))
+    target = target_of(facts.base)
+    if choice.target == facts.base.guest.node and not facts.base.state.lock:
+        return Decision(target, (), is_already_so=True, state=f"on {choice.target}")
+    found = check_move(facts, choice)
+    if blocks_among(found):
+        return Decision(target, found, state=facts.base.state.power)
+    return Decision(target, found, move_item(facts, choice), state=facts.base.state.power)
+
+
+def check_move(facts: MoveFacts, choice: MoveChoice) -> tuple[Finding, ...]:
+    """Every finding about guest and target, the blocking ones first."""
+    told = Finding("move.method", "info", subject_of(facts.base), describe_move(facts, choice))
+    found = [*check_guest(facts, choice), *check_place(facts, choice), told]
+    return worst_first(iter(found))
+
+
+def move_item(facts: MoveFacts, choice: MoveChoice) -> Item:
+    """What is done: the call, its task, and the guest as it was on the other node."""
+    base = facts.base
+    guest, state = base.guest, base.state
+    is_vm, is_queued = guest.kind == "qemu", state.is_ha_managed
+    tasks = ("hamigrate",) if is_queued else ("qmigrate",) if is_vm else ("vzmigrate",)
+    call = Call(
+        "POST",
+        guest.ref.path("migrate"),
+        _sent(facts, choice),
+        effect="C",
+        task_types=tasks,
+        does=f"migrate to {choice.target}",
+    )
+    expect: dict[str, Scalar] = {"node": choice.target, "runs": state.is_running}
+    if is_queued:
+        expect["is_queued"] = True
+    storages = sorted(space_needed(facts, choice))
+    if storages:
+        expect["storages"] = ",".join(storages)
+        expect["left"] = ",".join(sorted({volume.storage for volume in facts.volumes}))
+    restart = " --restart" if method_of(facts) == "restart" else ""
+    return Item(
+        target=target_of(base),
+        headline=f"{headline_of(base)}, {describe_move(facts, choice)}",
+        guards=guest_guards(state, base.config),
+        before={
+            "power": state.power,
+            "uptime_s": state.uptime_s,
+            "pid": state.pid,
+            "node": guest.node,
+        },
+        steps=(
+            call,
+            WaitTask(_MOVE_S),
+            WaitState("guest.on-node", _HA_S if is_queued else _GRACE_S, expect),
+        ),
+        undo=f"pve guest migrate {guest.vmid} {guest.node}{restart}",
+    )
+
+
+def _sent(facts: MoveFacts, choice: MoveChoice) -> dict[str, Scalar]:
+    sent: dict[str, Scalar] = {"target": choice.target}
+    method, is_vm = method_of(facts), facts.base.guest.kind == "qemu"
+    if method == "live":
+        sent["online"] = True
+        if any(not volume.is_cdrom or volume.is_generated for volume in facts.volumes):
+            sent["with-local-disks"] = True
+    if method == "restart":
+        sent["restart"] = True
+    if choice.target_storage:
+        sent["targetstorage" if is_vm else "target-storage"] = choice.target_storage
+    if choice.limit_kib:
+        sent["bwlimit"] = choice.limit_kib
+    return sent
