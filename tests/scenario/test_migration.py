@@ -92,13 +92,15 @@ def test_disks_go_to_another_storage_with_a_limit(tmp_path: Path) -> None:
     world.cluster.storages.backings["local-lvm", "pve3"].is_online = False
     assert codes_of(refusal_of(world, "web02", node="pve3")) == {"storage.missing"}
     world.cluster.storages.backings["local-lvm", "pve3"].is_online = True
-    params: dict[str, Scalar] = {"target_storage": "local-lvm:local-lvm", "bwlimit": 102_400}
+    add_storage(world.cluster, "second", "lvmthin", "images", total_gib=100, vgname="second")
+    params: dict[str, Scalar] = {"target_storage": "local-lvm:second", "bwlimit": 102_400}
     change = ask(world, "guest.migrate", "web02", node="pve3", **params)
     call = plan_of(change).items[0].steps[0]
     assert isinstance(call, Call)
-    assert call.params["targetstorage"] == "local-lvm:local-lvm"
+    assert call.params["targetstorage"] == "local-lvm:second"
     assert call.params["bwlimit"] == 102_400
     assert agree(world, change).status == "done"
+    assert str(guest_of(world, "web02").config["scsi0"]).startswith("second:vm-102-disk-0")
 
 
 def test_what_keeps_a_guest_where_it_is_is_told_with_a_remedy(tmp_path: Path) -> None:

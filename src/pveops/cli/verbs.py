@@ -90,6 +90,11 @@ def guest_verb(verb: str) -> click.Command:
     return change_command(f"guest.{verb}")
 
 
+def node_verb(verb: str) -> click.Command:
+    """`pve node VERB`."""
+    return change_command(f"node.{verb}")
+
+
 def disk_verb(verb: str) -> click.Command:
     """`pve disk VERB`."""
     return change_command(f"disk.{verb}")
@@ -135,9 +140,9 @@ def _help(operation: Operation) -> str:
 
 
 def _params(operation: Operation) -> list[click.Parameter]:
-    is_one = operation.targets is Targets.ONE
+    noun = {Targets.ONE: "GUEST", Targets.NODE: "NODE"}.get(operation.targets)
     guests = click.Argument(
-        ["guests"], nargs=1 if is_one else -1, metavar="GUEST" if is_one else "[GUEST]..."
+        ["guests"], nargs=1 if noun else -1, metavar=noun or "[GUEST]...", required=bool(noun)
     )
     arguments = [_argument(param) for param in operation.params if param.is_argument]
     options = [_option(param) for param in operation.params if not param.is_argument]
@@ -183,7 +188,7 @@ def _run(
 ) -> Answer | Written:
     from pveops.cli.changing import ask_for
 
-    if operation.targets is Targets.ONE:
+    if operation.targets in {Targets.ONE, Targets.NODE}:
         return ask_for(call, operation.id, (str(guests),), None, _chosen(operation, options))
     selector = selector_of(options)
     if not guests and selector.is_empty:

@@ -9,7 +9,7 @@ from pveops.api.port import api_path
 from pveops.domain.affinity import ReplicaJob, Rule, read_replica_jobs, read_rules
 from pveops.domain.disk import Disk, list_disks
 from pveops.domain.facts import GuestFacts, Scene, read_guest_facts
-from pveops.domain.guest import Guest, GuestRef, Kind
+from pveops.domain.guest import Guest, GuestRef
 from pveops.domain.node_sheet import NodeSheet, read_node_sheet
 from pveops.domain.rows import Row, flag_of, int_of, object_of, rows_of, text_of
 from pveops.domain.snapshot import read_snapshots
@@ -87,20 +87,6 @@ class MoveFacts(NamedTuple):
     def bytes_to_copy(self) -> int:
         """What has to go over the network, memory left out."""
         return sum(volume.size_bytes for volume in self.volumes if not volume.is_cdrom)
-
-
-class PastMove(NamedTuple):
-    """A guest that an evacuation moved away, or may have."""
-
-    vmid: int
-    kind: Kind
-    name: str
-    identity: str
-    source: str
-    target: str
-    run: str
-    at: float
-    """When that ended, or the run began; seconds since the epoch."""
 
 
 def read_move_scene(

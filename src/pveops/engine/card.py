@@ -6,6 +6,7 @@ Rendered by us from the plan itself, never from what an agent says about it.
 from __future__ import annotations
 
 from pveops.operations.catalog import get_operation
+from pveops.operations.operation import Targets
 from pveops.operations.plan import Plan
 from pveops.sanitize import sanitize_text
 from pveops.units import format_duration
@@ -37,7 +38,8 @@ def _target_lines(plan: Plan) -> list[str]:
         item = plan.items[0]
         losses = f"; lost: {', '.join(item.losses)}" if item.losses else ""
         return [f"{item.headline}: {verb} {item.target.label}{losses}", f"({operation.summary})"]
-    lines = [f"{verb} of {len(plan.items)} targets ({operation.summary})"]
+    of = f" {plan.params['node']}:" if operation.targets is Targets.NODE else " of"
+    lines = [f"{verb}{of} {len(plan.items)} targets ({operation.summary})"]
     lines += [f"{item.headline}: {item.target.label}" for item in plan.items[:_MAX_TARGETS]]
     if len(plan.items) > _MAX_TARGETS:
         lines.append(f"... and {len(plan.items) - _MAX_TARGETS} more, see the plan")

@@ -17,6 +17,7 @@ from pveops.domain.guest import Guest
 from pveops.domain.inventory import Inventory, read_inventory, read_membership
 from pveops.domain.selection import Selector, resolve_guest, select_guests
 from pveops.engine.gate import Verdict, judge
+from pveops.engine.past_moves import list_past_moves
 from pveops.engine.pool import run_bounded
 from pveops.engine.session import Session
 from pveops.errors import (
@@ -125,7 +126,7 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
     if operation.targets is Targets.TASK:
         return [_gather_task(session, inventory, name) for name in dict.fromkeys(ask.names)]
     read = _load(operation.reads)
-    if operation.targets is Targets.NEW:
+    if operation.targets in {Targets.NEW, Targets.NODE}:
         found: Sequence[object] = read(session.reader, _scene(session, inventory, ask))
         return found
     guests = _resolve(inventory, ask)
@@ -136,6 +137,7 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
 
 
 def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
+    is_of_node = get_operation(ask.operation).targets is Targets.NODE
     membership = read_membership(session.reader)
     return Scene(
         inventory=inventory,
@@ -144,6 +146,7 @@ def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
         params=ask.params,
         now=session.reader.server_time(),
         rules=_rules(session, inventory),
+        past_moves=list_past_moves(session.store, session.cluster) if is_of_node else (),
     )
 
 
@@ -191,8 +194,29 @@ def _refuse_blocked(decisions: Sequence[Decision]) -> None:
     raise error(
         f"{label}: {first.message}{more}",
         hint=first.remedy,
-        details={"findings": findings, "blocked": [d.target.id for d in blocked]},
+        details={
+            "findings": findings,
+            "blocked": [d.target.id for d in blocked],
+            "targets": [_verdict_of(decision) for decision in decisions],
+        },
     )
+
+
+def _verdict_of(decision: Decision) -> dict[str, str]:
+    """What would become of one target, for the table of a request that is refused."""
+    blocks = blocks_among(decision.findings)
+    if blocks:
+        verdict = f"blocked: {blocks[0].message}"
+    else:
+        verdict = decision.item.headline if decision.item else f"already {decision.state}"
+    return {"id": decision.target.id, "name": decision.target.name, "verdict": verdict}
+
+
+def _params_of(ask: Ask) -> dict[str, Scalar]:
+    """As asked, with the node that an operation on a node is about."""
+    if get_operation(ask.operation).targets is not Targets.NODE:
+        return dict(ask.params)
+    return {"node": ask.names[0], **ask.params}
 
 
 def _plan(session: Session, ask: Ask, decisions: Sequence[Decision], verdict: Verdict) -> Plan:
@@ -206,7 +230,7 @@ def _plan(session: Session, ask: Ask, decisions: Sequence[Decision], verdict: Ve
         operation=ask.operation,
         profile=session.profile,
         cluster=session.cluster,
-        params=dict(ask.params),
+        params=_params_of(ask),
         items=tuple(d.item for d in decisions if d.item is not None),
         tier=verdict.tier,
         tier_reasons=verdict.reasons,

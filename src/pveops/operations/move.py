@@ -6,9 +6,15 @@ from pveops.domain.move import MoveFacts
 from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.guards import guest_guards
-from pveops.operations.guest_checks import subject_of, worst_first
+from pveops.operations.guest_checks import worst_first
 from pveops.operations.move_checks import check_guest
-from pveops.operations.move_choice import MoveChoice, describe_move, method_of, read_choice
+from pveops.operations.move_choice import (
+    MoveChoice,
+    changes_storage,
+    describe_move,
+    method_of,
+    read_choice,
+)
 from pveops.operations.place_checks import check_place, space_needed
 from pveops.operations.plan import Call, Item, Scalar, WaitState, WaitTask
 from pveops.operations.subject import headline_of, target_of
@@ -33,9 +39,7 @@ def decide_migrate(_operation: str, facts: MoveFacts, params: dict[str, Scalar])
 
 def check_move(facts: MoveFacts, choice: MoveChoice) -> tuple[Finding, ...]:
     """Every finding about guest and target, the blocking ones first."""
-    told = Finding("move.method", "info", subject_of(facts.base), describe_move(facts, choice))
-    found = [*check_guest(facts, choice), *check_place(facts, choice), told]
-    return worst_first(iter(found))
+    return worst_first(iter([*check_guest(facts, choice), *check_place(facts, choice)]))
 
 
 def move_item(facts: MoveFacts, choice: MoveChoice) -> Item:
@@ -88,7 +92,7 @@ def _sent(facts: MoveFacts, choice: MoveChoice) -> dict[str, Scalar]:
             sent["with-local-disks"] = True
     if method == "restart":
         sent["restart"] = True
-    if choice.target_storage:
+    if changes_storage(facts, choice):
         sent["targetstorage" if is_vm else "target-storage"] = choice.target_storage
     if choice.limit_kib:
         sent["bwlimit"] = choice.limit_kib

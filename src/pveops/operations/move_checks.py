@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pveops.domain.move import LocalVolume, MoveFacts
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import check_stored_change, subject_of
-from pveops.operations.move_choice import MoveChoice, method_of
+from pveops.operations.move_choice import MoveChoice, changes_storage, method_of
 
 _KEEPS_SNAPSHOTS = frozenset({"zfspool", "btrfs"})
 
@@ -69,7 +69,8 @@ def _check_state(facts: MoveFacts, _choice: MoveChoice) -> Iterator[Finding]:
 def _check_devices(facts: MoveFacts, _choice: MoveChoice) -> Iterator[Finding]:
     found, vmid, node = facts.preconditions, facts.base.guest.vmid, facts.base.guest.node
     if found is None:
-        if facts.base.guest.kind == "qemu":
+        # PVE tells nothing of a locked guest, and the lock is told already.
+        if facts.base.guest.kind == "qemu" and not facts.base.state.lock:
             yield Finding(
                 "move.unchecked",
                 "warn",
@@ -194,7 +195,7 @@ def _check_ha(facts: MoveFacts, choice: MoveChoice) -> Iterator[Finding]:
             f"ha-manager set {sid} --state disabled",
             "hastate error",
         )
-    if choice.target_storage:
+    if changes_storage(facts, choice):
         yield _block(
             facts,
             "ha.no-storage",

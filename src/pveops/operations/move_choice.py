@@ -42,6 +42,11 @@ class MoveChoice(NamedTuple):
         return default
 
 
+def changes_storage(facts: MoveFacts, choice: MoveChoice) -> bool:
+    """Whether a disk of the guest goes to a storage of another name."""
+    return any(choice.storage_for(volume) != volume.storage for volume in facts.volumes)
+
+
 def read_choice(params: dict[str, Scalar], target: str) -> MoveChoice:
     """The choice that parameters spell. Raises UsageError for a contradiction."""
     if params.get("online") and params.get("offline"):

@@ -16,6 +16,12 @@ _STORAGE = Param(
     "target_storage", "str", "where local disks go: a storage, or pairs such as local-lvm:fast"
 )
 _LIMIT = Param("bwlimit", "int", "at most so many KiB a second", minimum=0)
+_RESTART = Param(
+    "allow_restart",
+    "bool",
+    "stop, move and start running containers, which takes them down",
+    False,
+)
 _CONSENTED_S = 43_200
 """An evacuation takes hours; what was agreed to in time may be resumed for half a day."""
 
@@ -44,5 +50,48 @@ ROWS: tuple[Operation, ...] = (
         example="pve guest migrate web01 pve3",
         decides="pveops.operations.move:decide_migrate",
         reads="pveops.domain.move:read_facts_of_migration",
+    ),
+    Operation(
+        "node.evacuate",
+        "move every guest of a node to the others",
+        Tier.DISRUPTIVE,
+        Effect.ONCE,
+        Targets.NODE,
+        _PRIVILEGES,
+        (
+            Param("leave", "words", "a guest that stays where it is"),
+            _RESTART,
+            Param("target", "words", "a node to move to; without, all others"),
+            Param(
+                "spare",
+                "int",
+                "so many further nodes may fail afterwards, or guests stay; without, 1 is only "
+                "warned about",
+                minimum=0,
+            ),
+            _STORAGE,
+            _LIMIT,
+        ),
+        example="pve node evacuate pve2 --leave 105 --allow-restart",
+        decides="pveops.workflows.evacuation:decide_evacuate",
+        reads="pveops.workflows.evacuation:read_evacuation",
+        in_flight=2,
+        watch="pveops.workflows.node_watch:NodeWatch",
+        consented_s=_CONSENTED_S,
+    ),
+    Operation(
+        "node.return",
+        "bring back the guests that an evacuation moved off a node",
+        Tier.DISRUPTIVE,
+        Effect.ONCE,
+        Targets.NODE,
+        _PRIVILEGES,
+        (_RESTART, _STORAGE, _LIMIT),
+        example="pve node return pve2 --allow-restart",
+        decides="pveops.workflows.homecoming:decide_return",
+        reads="pveops.workflows.homecoming:read_return",
+        in_flight=2,
+        watch="pveops.workflows.node_watch:NodeWatch",
+        consented_s=_CONSENTED_S,
     ),
 )
