@@ -184,7 +184,7 @@ def test_after_a_failed_move_the_answer_says_where_the_guest_is(tmp_path: Path) 
     world.cluster.storages.backings["local-lvm", "pve3"].is_online = False
     item = agree(world, change).items[0]
     assert item.status == "failed"
-    assert "migration aborted; it is running on pve1; it can be asked for again" in item.message
+    assert "migration aborted; it is running on pve1 (it can be asked for again" in item.message
     assert "pve guest migrate 102 pve3" in item.message
     assert guest_of(world, "web02").is_running
 
@@ -201,7 +201,7 @@ def test_what_a_failed_move_leaves_behind_is_named(tmp_path: Path) -> None:
     storages.backings["thick", "pve3"].used_elsewhere_bytes = 39 << 30
     item = agree(world, change).items[0]
     assert item.status == "failed"
-    assert "it is running on pve2; left on pve3: local-lvm:vm-204-disk-0" in item.message
+    assert "it is running on pve2 (left on pve3: local-lvm:vm-204-disk-0;" in item.message
     assert item.after["left"] == "local-lvm:vm-204-disk-0"
     assert (guest.node, guest.is_running) == ("pve2", True)
 
@@ -213,7 +213,7 @@ def test_a_killed_move_leaves_a_lock_and_the_way_out_is_told(tmp_path: Path) -> 
     path = r"/qemu/102/migrate$"
     world.cluster.faults.add("task-error", method="POST", path=path, reason="got signal")
     item = agree(world, change).items[0]
-    assert "running on pve1, locked (migrate); left on pve3: local-lvm:vm-102" in item.message
+    assert "running on pve1, locked (migrate) (left on pve3: local-lvm:vm-102" in item.message
     assert "qm unlock 102" in item.message
 
 

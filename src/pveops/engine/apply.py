@@ -288,7 +288,7 @@ def _carry_out(
         entries = told.get(index)
         if entries:
             return course.go_on(
-                lambda: runs[index].resume(entries), is_new=not is_settled(entries)
+                lambda: runs[index].resume(entries), is_settled=is_settled(entries)
             )
         begin = runs[index].execute if entries is None else lambda: runs[index].resume(())
         return course.begin(plan.items[index].target, begin)

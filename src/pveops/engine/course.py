@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pveops.operations.operation import Operation
 
 _GOOD = frozenset({"done", "already"})
+_NO_ANOMALY = _GOOD | {"not-executed"}
+"""Of what was begun before: that it is known never to have happened tells nothing bad."""
 
 
 class Ending(NamedTuple):
@@ -62,12 +64,15 @@ class Course:
             trouble = self._trouble
         if trouble:
             return self._held(target, trouble)
-        return self.go_on(work, is_new=True)
+        return self._heed(work(), _GOOD)
 
-    def go_on(self, work: Callable[[], ItemOutcome], *, is_new: bool) -> ItemOutcome:
-        """Work on a target that was begun. is_new: its outcome was not known before."""
+    def go_on(self, work: Callable[[], ItemOutcome], *, is_settled: bool) -> ItemOutcome:
+        """Work on a target that was begun before. is_settled: its outcome is known already."""
         outcome = work()
-        if is_new and outcome.status not in _GOOD:
+        return outcome if is_settled else self._heed(outcome, _NO_ANOMALY)
+
+    def _heed(self, outcome: ItemOutcome, harmless: frozenset[str]) -> ItemOutcome:
+        if outcome.status not in harmless:
             with self._lock:
                 self._trouble = self._trouble or f"{outcome.target.label}: {outcome.message}"
         return outcome

@@ -58,12 +58,14 @@ def look_on_node(client: Client, sought: Sought) -> Sight:
     is_moving = state.lock and sought.expect.get("is_queued")
     storages = "" if is_moving else str(sought.expect.get(names) or "")
     left = tuple(_list_volumes(client, other, ref.vmid, storages))
+    remarks = []
     if left:
         after["left"] = ",".join(left)
-        word += f"; left on {other}: {', '.join(left)}"
+        remarks.append(f"left on {other}: {', '.join(left)}")
     if not is_reached:
-        word += f"; {_unlocking(state)}" if state.lock else _next_step(sought, state)
-    return Sight(is_reached, word, after)
+        remarks.append(_unlocking(state) if state.lock else _next_step(sought, state))
+    told = "; ".join(filter(None, remarks))
+    return Sight(is_reached, f"{word} ({told})" if told else word, after)
 
 
 def _unlocking(state: GuestState) -> str:
@@ -78,12 +80,12 @@ def _next_step(sought: Sought, state: GuestState) -> str:
     vmid, before = state.ref.vmid, sought.before.get("power")
     if state.ref.node != sought.expect["node"]:
         if not state.is_running and sought.expect.get("runs"):
-            return f"; it ran before: `pve guest start {vmid}`"
-        return f"; it can be asked for again: `pve guest migrate {vmid} {sought.expect['node']}`"
+            return f"it ran before: `pve guest start {vmid}`"
+        return f"it can be asked for again: `pve guest migrate {vmid} {sought.expect['node']}`"
     if state.is_running and before == "running":
-        return f"; let it go on: `pve guest resume {vmid}`"
+        return f"let it go on: `pve guest resume {vmid}`"
     if not state.is_running and sought.expect.get("runs"):
-        return f"; it ran before: `pve guest start {vmid}`"
+        return f"it ran before: `pve guest start {vmid}`"
     return ""
 
 
