@@ -102,7 +102,7 @@ def test_move_everything_off_pve2_so_i_can_add_ram(tmp_path: Path) -> None:
     assert (receipt.status, receipt.exit_code) == ("done", 0), receipt
     assert "nothing runs on pve2 and no move is active: it can be switched off" in receipt.remark
     assert guests_on(world, "pve2") == set()
-    assert most_at_once(world) == 2
+    assert most_at_once(world) in {1, 2}
     check_places(world, receipt)
     power_off_node(world.cluster, world.cluster.nodes["pve2"])
     assert world.cluster.has_quorum(world.cluster.nodes["pve1"])

@@ -14,6 +14,7 @@ from pveops.operations.move_choice import (
     describe_move,
     method_of,
     read_choice,
+    way_back,
 )
 from pveops.operations.place_checks import check_place, space_needed
 from pveops.operations.plan import Call, Item, Scalar, WaitState, WaitTask
@@ -63,7 +64,6 @@ def move_item(facts: MoveFacts, choice: MoveChoice) -> Item:
     if storages:
         expect["storages"] = ",".join(storages)
         expect["left"] = ",".join(sorted({volume.storage for volume in facts.volumes}))
-    restart = " --restart" if method_of(facts) == "restart" else ""
     return Item(
         target=target_of(base),
         headline=f"{headline_of(base)}, {describe_move(facts, choice)}",
@@ -79,7 +79,7 @@ def move_item(facts: MoveFacts, choice: MoveChoice) -> Item:
             WaitTask(_MOVE_S),
             WaitState("guest.on-node", _HA_S if is_queued else _GRACE_S, expect),
         ),
-        undo=f"pve guest migrate {guest.vmid} {guest.node}{restart}",
+        undo=way_back(facts, choice),
     )
 
 
@@ -94,6 +94,6 @@ def _sent(facts: MoveFacts, choice: MoveChoice) -> dict[str, Scalar]:
         sent["restart"] = True
     if changes_storage(facts, choice):
         sent["targetstorage" if is_vm else "target-storage"] = choice.target_storage
-    if choice.limit_kib:
+    if choice.limit_kib and not facts.base.state.is_ha_managed:
         sent["bwlimit"] = choice.limit_kib
     return sent

@@ -47,6 +47,24 @@ def changes_storage(facts: MoveFacts, choice: MoveChoice) -> bool:
     return any(choice.storage_for(volume) != volume.storage for volume in facts.volumes)
 
 
+def way_back(facts: MoveFacts, choice: MoveChoice) -> str:
+    """The command that moves the guest back, its disks to the storages where they were."""
+    guest = facts.base.guest
+    words = [f"pve guest migrate {guest.vmid} {guest.node}"]
+    if method_of(facts) == "restart":
+        words.append("--restart")
+    pairs = sorted(
+        {
+            (choice.storage_for(volume), volume.storage)
+            for volume in facts.volumes
+            if choice.storage_for(volume) != volume.storage
+        }
+    )
+    if pairs and len({there for there, _ in pairs}) == len(pairs):
+        words.append(f"--target-storage {','.join(map(':'.join, pairs))}")
+    return " ".join(words)
+
+
 def read_choice(params: dict[str, Scalar], target: str) -> MoveChoice:
     """The choice that parameters spell. Raises UsageError for a contradiction."""
     if params.get("online") and params.get("offline"):
@@ -81,8 +99,9 @@ def describe_move(facts: MoveFacts, choice: MoveChoice) -> str:
         words += f" with {format_bytes(size)} of disks"
     carried = size + (facts.base.guest.maxmem_bytes if method == "live" else 0)
     if carried:
-        rate = min(_GIGABIT, choice.limit_kib * 1024) if choice.limit_kib else _GIGABIT
-        limit = f"{choice.limit_kib} KiB/s" if rate != _GIGABIT else "1 Gbit/s"
+        limit_kib = 0 if facts.base.state.is_ha_managed else choice.limit_kib
+        rate = min(_GIGABIT, limit_kib * 1024) if limit_kib else _GIGABIT
+        limit = f"{limit_kib} KiB/s" if rate != _GIGABIT else "1 Gbit/s"
         down = ", down meanwhile" if method == "restart" else ""
         words += f", {format_duration(carried / rate)} at {limit}{down}"
     elif method == "restart":
