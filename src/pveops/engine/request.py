@@ -187,7 +187,7 @@ def _refuse_blocked(decisions: Sequence[Decision]) -> None:
     if not blocked:
         return
     first = blocks_among(blocked[0].findings)[0]
-    error = _ERRORS_BY_FINDING.get(first.code, PreflightError)
+    error = _error_for(blocked)
     label = blocked[0].target.label
     more = f" (and {len(blocked) - 1} more guests are blocked)" if len(blocked) > 1 else ""
     findings = [finding for decision in decisions for finding in decision.findings]
@@ -200,6 +200,13 @@ def _refuse_blocked(decisions: Sequence[Decision]) -> None:
             "targets": [_verdict_of(decision) for decision in decisions],
         },
     )
+
+
+def _error_for(blocked: Sequence[Decision]) -> type[PveopsError]:
+    """What passes with time is told only when nothing else stands in the way."""
+    codes = {blocks_among(decision.findings)[0].code for decision in blocked}
+    kinds = {_ERRORS_BY_FINDING.get(code, PreflightError) for code in codes}
+    return kinds.pop() if len(kinds) == 1 else PreflightError
 
 
 def _verdict_of(decision: Decision) -> dict[str, str]:

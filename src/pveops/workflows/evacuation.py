@@ -21,6 +21,7 @@ from pveops.workflows.allocator import Allocation
 from pveops.workflows.moving import (
     Resting,
     Traveller,
+    check_downtime,
     decide_traveller,
     place_travellers,
     room_of,
@@ -59,6 +60,7 @@ def read_evacuation(client: Client, scene: Scene) -> Sequence[Traveller | Restin
         is_strict=asked is not None,
     )
     remarks = (
+        *check_downtime(travellers),
         *_check_votes(client, scene, source),
         *_check_spare(allocation, spare, is_strict=asked is not None),
         *_check_left(scene, source, left),

@@ -16,6 +16,7 @@ from pveops.operations.plan import Scalar, Target
 from pveops.workflows.moving import (
     Resting,
     Traveller,
+    check_downtime,
     decide_traveller,
     place_travellers,
     room_of,
@@ -72,7 +73,11 @@ def _place(
     sheet = next(iter(scenes.values())).sheets[home]
     rooms = [room_of(sheet, scene)] if sheet.is_online else []
     travellers, _ = place_travellers(same, choice, rooms, spare=0, is_strict=False)
-    return travellers
+    remarks = tuple(check_downtime(travellers))
+    return tuple(
+        each._replace(remarks=remarks) if number == 0 else each
+        for number, each in enumerate(travellers)
+    )
 
 
 def decide_return(

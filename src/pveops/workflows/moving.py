@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -39,6 +39,22 @@ class Traveller(NamedTuple):
     reasons: tuple[str, ...] = ()
     remarks: tuple[Finding, ...] = ()
     """About the whole, told with the first of them."""
+
+
+def check_downtime(travellers: Iterable[Traveller]) -> Iterator[Finding]:
+    """Who goes down on the way."""
+    names = [
+        each.facts.base.guest.name
+        for each in travellers
+        if each.choice.target and method_of(each.facts) == "restart"
+    ]
+    if names:
+        yield Finding(
+            "move.downtime",
+            "warn",
+            "cluster",
+            f"stopped, moved and started again: {', '.join(names)}",
+        )
 
 
 class Resting(NamedTuple):
