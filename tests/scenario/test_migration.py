@@ -8,6 +8,7 @@ import pytest
 
 from pveops.errors import NotFoundError, PveopsError, UsageError
 from pveops.operations.plan import Call, Scalar
+from pveops.sim.membership import power_off_node
 from pveops.sim.seeds.furniture import add_storage
 from tests.scenario.test_configuration import agree, ask, guest_of, plan_of
 from tests.world import World, make_world
@@ -85,6 +86,19 @@ def test_ha_is_asked_for_what_it_manages_and_waited_for(tmp_path: Path) -> None:
     assert receipt.status == "done", receipt
     assert ":hamigrate:" in receipt.items[0].upid
     assert guest_of(world, "vault").node == "pve3"
+
+
+def test_what_ha_does_not_take_up_is_pending_within_minutes(tmp_path: Path) -> None:
+    """The manager drops requests for nodes that are not online without any task telling so."""
+    world = make_world(tmp_path)
+    change = ask(world, "guest.migrate", "vault", node="pve3")
+    pve3 = world.cluster.nodes["pve3"]
+    world.cluster.timeline.after(1.0, lambda: power_off_node(world.cluster, pve3))
+    began = world.cluster.timeline.now()
+    receipt = agree(world, change)
+    assert (receipt.status, receipt.exit_code) == ("pending", 8), receipt
+    assert "HA has taken the request, but it is still running on pve2" in receipt.items[0].message
+    assert world.cluster.timeline.now() - began < 300
 
 
 def test_disks_go_to_another_storage_with_a_limit(tmp_path: Path) -> None:
@@ -169,8 +183,6 @@ def test_ha_rules_are_heeded(tmp_path: Path) -> None:
 
 
 def test_full_memory_and_dead_nodes_are_no_place(tmp_path: Path) -> None:
-    from pveops.sim.membership import power_off_node
-
     world = make_world(tmp_path)
     guest_of(world, "db01").config["memory"] = str(40 * 1024)
     assert codes_of(refusal_of(world, "db01", node="pve3")) == {"memory.short"}

@@ -22,8 +22,10 @@ from pveops.operations.subject import headline_of, target_of
 
 _MOVE_S = 86_400.0
 _GRACE_S = 30.0
+_TAKE_UP_S = 120.0
+"""HA's manager works in rounds of 10 s, and the node's own after it."""
 _HA_S = 7_200.0
-"""HA's own move begins after its round, and carries disks and memory before it shows."""
+"""HA's own move carries disks and memory before it shows."""
 
 
 def decide_migrate(_operation: str, facts: MoveFacts, params: dict[str, Scalar]) -> Decision:
@@ -77,10 +79,17 @@ def move_item(facts: MoveFacts, choice: MoveChoice) -> Item:
         steps=(
             call,
             WaitTask(_MOVE_S),
+            *(_take_up(choice) if is_queued else ()),
             WaitState("guest.on-node", _HA_S if is_queued else _GRACE_S, expect),
         ),
         undo=way_back(facts, choice),
     )
+
+
+def _take_up(choice: MoveChoice) -> tuple[WaitState, ...]:
+    """A lost request is told by its task alone: others may be moving the guest."""
+    expect: dict[str, Scalar] = {"node": choice.target}
+    return (WaitState("guest.taken-up", _TAKE_UP_S, expect, holds_already=True),)
 
 
 def _sent(facts: MoveFacts, choice: MoveChoice) -> dict[str, Scalar]:

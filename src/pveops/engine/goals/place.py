@@ -10,7 +10,7 @@ from pveops.domain.guest import GuestRef, GuestState, read_guest_state
 from pveops.domain.inventory import read_inventory
 from pveops.domain.rows import int_of, rows_of, text_of
 from pveops.engine.goals.sight import Sight, Sought
-from pveops.errors import NotFoundError, PveopsError
+from pveops.errors import NotFoundError, PveopsError, UnreachableError
 from pveops.operations.plan import Scalar
 
 if TYPE_CHECKING:
@@ -25,10 +25,13 @@ def ref_of(target: Target) -> GuestRef:
 
 
 def read_where_it_is(client: Client, ref: GuestRef) -> GuestState:
-    """The state, on the node where the guest is now: HA may have started it elsewhere."""
+    """The state, on the node where the guest is now: HA may have started it elsewhere.
+
+    Raises NotFoundError when no node has it, UnreachableError when its node does not answer.
+    """
     try:
         return read_guest_state(client, ref)
-    except NotFoundError:
+    except (NotFoundError, UnreachableError):
         for guest in read_inventory(client).guests:
             if guest.vmid == ref.vmid and guest.node != ref.node:
                 return read_guest_state(client, guest.ref)
@@ -66,6 +69,21 @@ def look_on_node(client: Client, sought: Sought) -> Sight:
         remarks.append(_unlocking(state) if state.lock else _next_step(sought, state))
     told = "; ".join(filter(None, remarks))
     return Sight(is_reached, f"{word} ({told})" if told else word, after)
+
+
+def look_for_take_up(client: Client, sought: Sought) -> Sight:
+    """`expect`: `node`. Reached once HA is seen to move the guest, or has moved it.
+
+    The manager drops a request that it cannot follow, such as one for a node that is not online,
+    with a word in the system log alone (pve-ha-manager Manager.pm), so that nothing ever happens.
+    """
+    wanted = str(sought.expect["node"])
+    state = read_where_it_is(client, ref_of(sought.target)._replace(node=wanted))
+    is_moving = state.lock == "migrate" or state.hastate in {"migrate", "relocate"}
+    after: dict[str, Scalar] = {"power": state.power, "node": state.ref.node}
+    return Sight(
+        is_moving or state.ref.node == wanted, f"{state.power} on {state.ref.node}", after
+    )
 
 
 def _unlocking(state: GuestState) -> str:

@@ -86,7 +86,8 @@ def _hand_to_ha(call: Call, guest: Guest, target: Node, resource: Resource) -> s
     """HA relocates containers: stopped, moved, and started by the manager on the target."""
 
     def relocate() -> None:
-        if guest.node != call.node.name or not call.node.is_online:
+        # The manager drops what it cannot follow, with a word in the system log alone.
+        if guest.node != call.node.name or not (call.node.is_online and target.is_online):
             return
         resource.current = "relocate"
         body = _moving(call, guest, target, restarts=guest.is_running)

@@ -176,7 +176,8 @@ def _hand_to_ha(call: Call, guest: Guest, target: Node, resource: Resource) -> s
 
 
 def _move_for_ha(call: Call, guest: Guest, target: Node, resource: Resource) -> None:
-    if guest.node != call.node.name or not call.node.is_online:
+    # The manager drops what it cannot follow, with a word in the system log alone.
+    if guest.node != call.node.name or not (call.node.is_online and target.is_online):
         return
     resource.current = "migrate"
     by_manager = replace(call, params={"with-local-disks": 1})
