@@ -6,6 +6,7 @@ are those of `pveops.sim.faults.KINDS`, which come from what PVE and its proxies
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ VERBS: dict[str, tuple[str, dict[str, Scalar]]] = {
     "clone-ct": ("guest.clone", {"name": "sandbox", "params.name": "new"}),
     "backup-vm": ("backup.run", {"name": "web02"}),
     "backup-ct": ("backup.run", {"name": "proxy"}),
+    "migrate-vm": ("guest.migrate", {"name": "web02", "node": "pve3"}),
+    "migrate-stopped": ("guest.migrate", {"name": "windows-lab", "node": "pve1"}),
+    "migrate-ct": ("guest.migrate", {"name": "proxy", "node": "pve3", "restart": True}),
+    "migrate-ha": ("guest.migrate", {"name": "vault", "node": "pve3"}),
     "template-vm": ("guest.convert-to-template", {"name": "windows-lab"}),
 }
 WITHOUT_TASK = {
@@ -81,6 +86,7 @@ DISKS = {
     "guest.convert-to-template": ("POST", "/template$"),
     "guest.clone": ("POST", "/clone$"),
     "backup.run": ("POST", "/vzdump$"),
+    "guest.migrate": ("POST", "/migrate$"),
 }
 CONFIG = r"/config$"
 SNAPSHOT = r"/snapshot(/old(/rollback)?)?$"
@@ -316,17 +322,16 @@ class KilledError(BaseException):
 
 
 def kill_at(world: World, line: int, *, before: bool) -> None:
-    """Let the process die right before or after the n-th line of the journal."""
+    """Let the process die right before or after the n-th line of the journal: every thread."""
     store = world.session.store
-    write, count = store.write_entry, 0
+    write, lines = store.write_entry, itertools.count(1)
 
     def dying(*arguments: Any) -> None:
-        nonlocal count
-        count += 1
-        if count == line and before:
+        number = next(lines)
+        if number > line or (number == line and before):
             raise KilledError
         write(*arguments)
-        if count == line:
+        if number == line:
             raise KilledError
 
     store.write_entry = dying  # type: ignore[method-assign]

@@ -178,3 +178,81 @@ def test_a_balloon_above_the_memory_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_guest_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         ask(make_world(tmp_path), "guest.set", "nowhere", cores=2)
+
+
+def test_a_network_card_keeps_its_address_when_its_bridge_changes(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    network = world.cluster.nodes["pve1"].settings.network
+    network.change({**network.current(), "vmbr1": {"type": "bridge"}}, 0)
+    network.apply()
+    before = str(guest_of(world, "web02").config["net0"])
+    change = ask(world, "guest.set", "web02", option="net0=bridge=vmbr1,firewall=1")
+    plan = plan_of(change)
+    assert any(finding.code == "config.card" for finding in plan.findings)
+    assert not any(finding.code == "config.waits" for finding in plan.findings)
+    assert f"--option net0={before}" in plan.items[0].undo
+    assert agree(world, change).status == "done"
+    after = str(guest_of(world, "web02").config["net0"])
+    assert before.split(",", maxsplit=1)[0] in after, "the MAC address stays"
+    assert "bridge=vmbr1" in after
+    assert "firewall=1" in after
+    again = ask(world, "guest.set", "web02", option="net0=bridge=vmbr1")
+    assert again.proposal.plan is None
+
+
+def test_a_second_card_gets_a_model_or_a_name(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    assert (
+        agree(world, ask(world, "guest.set", "web02", option="net1=bridge=vmbr0")).status == "done"
+    )
+    assert str(guest_of(world, "web02").config["net1"]).startswith("virtio=")
+    assert (
+        agree(world, ask(world, "guest.set", "proxy", option="net1=bridge=vmbr0,ip=dhcp")).status
+        == "done"
+    )
+    assert "name=eth1" in str(guest_of(world, "proxy").config["net1"])
+    gone = ask(world, "guest.set", "web02", unset="net1")
+    assert agree(world, gone).status == "done"
+    assert "net1" not in guest_of(world, "web02").config
+
+
+def test_cloud_init_is_set_with_its_keys_encoded(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    key = (
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleE me@desk"
+    )
+    change = ask(
+        world,
+        "guest.set",
+        "windows-lab",
+        option="ipconfig0=ip=10.0.0.9/24,gw=10.0.0.1\nciuser=admin\nnameserver=10.0.0.1",
+        ssh_keys=f"# mine\n{key}\n",
+    )
+    assert "sshkeys unset -> 1 keys" in plan_of(change).items[0].headline
+    assert agree(world, change).status == "done"
+    config = guest_of(world, "windows-lab").config
+    assert config["ipconfig0"] == "ip=10.0.0.9/24,gw=10.0.0.1"
+    assert config["ciuser"] == "admin"
+    assert str(config["sshkeys"]).startswith("ssh-ed25519%20")
+    more = ask(world, "guest.set", "windows-lab", option="ipconfig0=ip=dhcp")
+    assert "ip=dhcp,gw=10.0.0.1" in plan_of(more).items[0].headline
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("cipassword=hunter", "would stand in plans"),
+        ("scsi0=local-lvm:100", "does not set 'scsi0'"),
+        ("args=-device x", "does not set 'args'"),
+        ("net0", "sets nothing"),
+    ],
+)
+def test_what_is_not_an_option_is_refused(option: str, text: str, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    with pytest.raises(UsageError, match=text):
+        ask(world, "guest.set", "web02", option=option)
+
+
+def test_a_bridge_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PreflightError, match="no bridge or vnet 'vmbr7'"):
+        ask(make_world(tmp_path), "guest.set", "web02", option="net0=bridge=vmbr7")

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from pveops.config.policy import Policy
-from pveops.errors import NotFoundError, PreflightError, UsageError
+from pveops.errors import (
+    ConfigError,
+    NotFoundError,
+    ParameterError,
+    PreflightError,
+    UsageError,
+)
 from pveops.operations.plan import Call, Plan, Scalar
 from pveops.sim.guest import Guest
 from tests.scenario.test_configuration import agree, ask, guest_of, plan_of
@@ -104,6 +110,29 @@ def test_a_missing_template_names_the_command_that_fetches_it(tmp_path: Path) ->
     assert fetched.receipt.status == "done", fetched.receipt
     made = ask(world, "guest.create", "tiny", template="alpine-ct", node="pve1")
     assert agree(world, made).status == "done"
+
+
+def test_options_are_checked_against_the_nodes_own_schema(tmp_path: Path) -> None:
+    """A template of the user's own, with an option that the release does not have."""
+    world = make_world(tmp_path)
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    text = "summary: mine\nkind: vm\nvariables: {}\nconfig: {memory: 512, cores: 0, colour: red}\n"
+    (folder / "mine.yaml").write_text(text)
+    world.session = world.session._replace(templates_dir=folder)
+    with pytest.raises(ParameterError) as caught:
+        ask(world, "guest.create", "new", template="mine")
+    assert "colour: is not a parameter" in caught.value.message
+    assert "cores: value must have a minimum value of 1" in caught.value.message
+    assert world.writes() == []
+
+
+def test_a_mistake_in_a_template_is_told_with_its_line(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    (tmp_path / "mine.yaml").write_text("summary: mine\nkind: vm\nvariables: {}\nconfg: {}\n")
+    world.session = world.session._replace(templates_dir=tmp_path)
+    with pytest.raises(ConfigError, match="line 4: unknown key 'confg'"):
+        ask(world, "guest.create", "new", template="mine")
 
 
 def test_a_lost_race_for_the_id_takes_another_one(tmp_path: Path) -> None:

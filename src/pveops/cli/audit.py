@@ -69,6 +69,7 @@ def show(call: Call, guest: str | None, plan: str | None, run: str | None, last:
             and (run is None or record.get("run") == run)
         )
 
+    last = min(last, call.options.limit or last)
     count = 0
     newest: deque[dict[str, Any]] = deque(maxlen=last)
     for record in call.wiring.audit.read():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pveops.cli.call import Call
     from pveops.engine.change import Change
     from pveops.engine.outcome import ItemOutcome, Receipt
-    from pveops.operations.plan import Plan
+    from pveops.operations.plan import Item, Plan
 
 _ITEM_COLUMNS = (
     Column("id"),
@@ -68,7 +68,7 @@ def _consent_needed(call: Call, change: Change, plan: Plan) -> Answer:
         code=error.exit_code,
         plan=summary,
         findings=tuple(finding for finding in plan.findings if finding.severity != "warn"),
-        blocks=(Lines((*card.split("\n"), *_why_so_high(plan), sent)),),
+        blocks=(Lines((*card.split("\n"), *_why_so_high(plan), sent)), *_items(plan)),
         error={
             "code": error.code,
             "message": error.message,
@@ -78,6 +78,19 @@ def _consent_needed(call: Call, change: Change, plan: Plan) -> Answer:
         },
         next=next_,
     )
+
+
+def _items(plan: Plan) -> tuple[Listing, ...]:
+    """Each of several targets, with what would be done to it."""
+    if len(plan.items) == 1:
+        return ()
+
+    def row(item: Item) -> dict[str, Any]:
+        target = item.target
+        return {"id": target.id, "name": target.name, "node": target.node, "what": item.headline}
+
+    columns = (Column("id"), Column("name"), Column("node"), Column("what"))
+    return (Listing(plan.items, row, ("id", "name", "node", "what"), columns),)
 
 
 def _why_so_high(plan: Plan) -> tuple[str, ...]:
@@ -155,12 +168,15 @@ def answer_of_receipt(receipt: Receipt) -> Answer:
 
 
 def _verdict(receipt: Receipt) -> str:
+    remark = f"; {receipt.remark}" if receipt.remark else ""
     if len(receipt.items) != 1:
         count = sum(item.status in {"done", "already"} for item in receipt.items)
-        return f"{receipt.status}: {count} of {len(receipt.items)} guests"
+        return f"{receipt.status}: {count} of {len(receipt.items)} guests{remark}"
     item = receipt.items[0]
     if item.status in {"done", "already"}:
-        return f"done: {item.target.label} is {_end_state(item)}{_beginning(item)}"
+        told = f"{item.target.label} is {_end_state(item)}{_beginning(item)}"
+        word = receipt.status if receipt.exit_code else "done"
+        return f"{word}: {told}{remark}"
     if item.status == "pending":
         return f"pending: {item.target.label}: {item.message}"
     return f"error {item.error}: {item.target.label}: {item.message}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pveops.cli.answer import Answer
+from pveops.cli.answer import Answer, Column, Listing
 from pveops.errors import InternalError, PveopsError, UsageError
 
 if TYPE_CHECKING:
@@ -39,14 +40,22 @@ def answer_of_error(operation: str, error: PveopsError) -> Answer:
     """An error as an answer: `error E_CODE: message`, then what to do next."""
     details = dict(error.details)
     findings = tuple(details.pop("findings", ()))
+    targets = tuple(details.get("targets", ()))
     return Answer(
         f"error {error.code}: {error.message}",
         code=error.exit_code,
         operation=operation,
         findings=findings,
+        blocks=(_targets(targets),) if len(targets) > 1 else (),
         error=error_members(error, details),
         next=(error.hint,) if error.hint else (),
     )
+
+
+def _targets(targets: Sequence[dict[str, str]]) -> Listing:
+    """What would become of each of several targets, when some of them stand in the way."""
+    columns = (Column("id"), Column("name"), Column("verdict"))
+    return Listing(targets, dict, ("id", "name", "verdict"), columns)
 
 
 def error_members(error: PveopsError, details: dict[str, Any]) -> dict[str, Any]:

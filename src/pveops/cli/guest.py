@@ -43,6 +43,7 @@ group = Group(
         "undelete": (_VERB, "take guests out of the trash, as they were"),
         "trash": ("pveops.cli.trash:group", "deleted guests: list"),
         "purge": (_VERB, "destroy guests of the trash, for good"),
+        "migrate": (_VERB, "move a guest to another node"),
         "convert-to-template": (_VERB, "turn a guest into a template for good"),
     },
 )

@@ -1,4 +1,4 @@
-"""`pve node`: look at nodes."""
+"""`pve node`: look at nodes; what empties and fills them is in `verbs`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from pveops.cli.commands import Group, list_options
 from pveops.domain.node import Node
 from pveops.errors import NotFoundError
 
-group = Group("node", help="Nodes: the servers of the cluster.")
+_VERB = "pveops.cli.verbs:node_verb"
+
+group = Group(
+    "node",
+    help="Nodes: the servers of the cluster.",
+    lazy={
+        "evacuate": (_VERB, "move every guest of a node to the others"),
+        "return": (_VERB, "bring back the guests that an evacuation moved off a node"),
+    },
+)
 
 _COLUMNS = (
     Column("name"),

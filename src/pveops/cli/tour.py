@@ -12,21 +12,16 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 from urllib.request import ProxyHandler, build_opener
 
 from pveops.errors import InternalError
 
 _WAIT_S = 20
 _GUEST = "web01"
-
-
-class _Step(NamedTuple):
-    """A heading, a command, and the exit code that it has to have."""
-
-    title: str
-    words: tuple[str, ...]
-    code: int = 0
+_TEMPLATE = "debian-13-template"
+_SCALE = "20"
+"""How much faster time goes in the simulated cluster."""
 
 
 def walk(out: TextIO, version: str) -> int:
@@ -53,6 +48,7 @@ def _surroundings(folder: Path) -> dict[str, str]:
 def _serving(folder: Path, version: str, environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     ready = folder / "ready.json"
     words = [sys.executable, "-m", "pveops.sim", "--seed", "homelab", "--pve-version", version]
+    words += ["--scale", _SCALE]
     process = subprocess.Popen([*words, "--ready-file", str(ready)], env=dict(environ))
     try:
         while not ready.exists():
@@ -75,42 +71,73 @@ class _Tour:
         self._inbox = folder / "inbox.txt"
         self._ready_file = folder / "ready.json"
         self._failed = 0
+        self._shown = 0
+        """How much of the person's messages was shown."""
 
     def walk(self) -> int:
         """Every step in order."""
         deliver = ("sh", "-c", f"cat >> {shlex.quote(str(self._inbox))}")
         senders = [word for part in deliver for word in ("--sender", part)]
         self._run_quietly(("pve", "demo", "use", str(self._ready_file), *senders))
-        self._step(_Step("What is wrong with the cluster?", ("pve", "status")))
-        self._step(_Step("Which machine is it about?", ("pve", "find", _GUEST)))
-        reason = "hangs since the update"
-        stop = ("pve", "guest", "stop", _GUEST, "--reason", reason)
-        self._step(_Step("An agent asks for a hard stop. It gets a plan, and exit 3.", stop, 3))
-        plan, code = self._read_message()
-        guess = ("pve-apply", plan, "--code", "AAAA-2222")
-        self._step(_Step("Without the code it goes no further.", guess, 4))
-        apply = ("pve-apply", plan, "--code", code)
-        self._step(_Step("The person agrees; the agent passes the code on.", apply))
-        self._step(_Step("The same plan a second time is refused.", apply, 9))
-        self._step(_Step("The record is whole.", ("pve", "audit", "verify")))
-        self._step(_Step("What it says.", ("pve", "audit", "show", "--limit", "4")))
+        self._stop_a_guest()
         self._show_tasks()
+        self._live_a_life()
+        self._step("The record is whole.", "pve audit verify")
+        self._step("What it says of the last two changes.", "pve audit show --limit 4")
         verdict = "every step ended as it should" if not self._failed else f"{self._failed} failed"
         self._say(f"\nThe simulated cluster is stopped; {verdict}.\n")
         return 1 if self._failed else 0
+
+    def _stop_a_guest(self) -> None:
+        """The main job: look, plan, consent, apply once, verify."""
+        self._step("What is wrong with the cluster?", "pve status")
+        self._step("Which machine is it about?", f"pve find {_GUEST}")
+        stop = f"pve guest stop {_GUEST} --reason 'hangs since the update'"
+        self._step("An agent asks for a hard stop. It gets a plan, and exit 3.", stop, 3)
+        plan, code = self._read_message()
+        self._step("Without the code it goes no further.", f"pve-apply {plan} --code AAAA-2222", 4)
+        apply = f"pve-apply {plan} --code {code}"
+        self._step("The person agrees; the agent passes the code on.", apply)
+        self._step("The same plan a second time is refused.", apply, 9)
+
+    def _live_a_life(self) -> None:
+        """The life of guests: made, kept, broken, set back, deleted, brought back."""
+        policy = Path(self._environ["PVE_HOME"]) / "policy.yaml"
+        policy.write_text("create_pools: [sandbox]\n")
+        self._step("The policy lets agents make guests in the pool sandbox.", "pve policy show")
+        clone = f"pve guest clone {_TEMPLATE} --count 3 --name 'lab-{{n}}' --pool sandbox"
+        clone += " --ip '10.0.0.{n+10}/24' --gateway 10.0.0.1 --start"
+        self._step("Three guests from a template, each with its own address.", clone)
+        self._step("There they are.", "pve guest list --name 'lab-*'")
+        self._step(
+            "Keep the state before a change.", "pve snapshot create lab-1 --snapname before"
+        )
+        self._agree("Somebody breaks it.", "pve guest set lab-1 --memory 64M --unset net0")
+        self._agree("Back to what was kept.", "pve snapshot rollback lab-1 before")
+        self._agree("A guest is deleted, softly.", "pve guest delete lab-3 --timeout 60")
+        self._step("It is in the trash, and can be looked at.", "pve guest trash list")
+        self._step("It is not destroyed within a week.", "pve guest purge lab-3", 4)
+        self._step("Somebody wanted it after all.", "pve guest undelete lab-3 --start")
 
     def _say(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
 
-    def _step(self, step: _Step) -> None:
-        self._say(f"\n-- {step.title}\n$ {shlex.join(step.words)}\n")
-        done = self._run(step.words)
+    def _step(self, title: str, line: str, code: int = 0) -> None:
+        """A heading, a command, and the exit code that it has to have."""
+        self._say(f"\n-- {title}\n$ {line}\n")
+        done = self._run(shlex.split(line))
         self._say(done.stdout + done.stderr)
         self._say(f"(exit {done.returncode})\n")
-        if done.returncode != step.code:
+        if done.returncode != code:
             self._failed += 1
-            self._say(f"!! exit {step.code} was expected\n")
+            self._say(f"!! exit {code} was expected\n")
+
+    def _agree(self, title: str, line: str) -> None:
+        """A change that takes a person, who agrees."""
+        self._step(title, line, 3)
+        plan, code = self._read_message()
+        self._step("The person agrees.", f"pve-apply {plan} --code {code}")
 
     def _run(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name(words[0])
@@ -130,7 +157,8 @@ class _Tour:
 
     def _read_message(self) -> tuple[str, str]:
         """The message that the person gets: shown, and the plan and code in it."""
-        text = self._inbox.read_text() if self._inbox.exists() else ""
+        everything = self._inbox.read_text() if self._inbox.exists() else ""
+        text, self._shown = everything[self._shown :], len(everything)
         self._say("\n-- Meanwhile, on the person's phone:\n")
         self._say("".join(f"   {line}\n" for line in text.strip().splitlines()))
         plan = next((word.rstrip(",") for word in text.split() if word.startswith("pl_")), "")

@@ -19,7 +19,7 @@ from pveops.units import parse_mib
 if TYPE_CHECKING:
     from pveops.operations.plan import Scalar
 
-_SINGLE = frozenset({Targets.ONE, Targets.NEW, Targets.OTHER})
+_SINGLE = frozenset({Targets.ONE, Targets.NEW, Targets.NODE, Targets.OTHER})
 """Operations of one guest by name, or that make guests from one."""
 _MAX_FILE = 1 << 20
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -100,6 +100,11 @@ def _read_file(context: click.Context, option: click.Parameter, path: str | None
 def guest_verb(verb: str) -> click.Command:
     """`pve guest VERB`."""
     return change_command(f"guest.{verb}")
+
+
+def node_verb(verb: str) -> click.Command:
+    """`pve node VERB`."""
+    return change_command(f"node.{verb}")
 
 
 def disk_verb(verb: str) -> click.Command:

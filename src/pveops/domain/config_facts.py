@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.domain.facts import GuestFacts, Scene, read_guest_facts_with_pending
 from pveops.domain.guest import Guest
-from pveops.domain.node import Node
+from pveops.domain.node import Node, read_bridges
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -19,10 +19,12 @@ class ConfigFacts(NamedTuple):
     node: Node | None
     same_name: tuple[str, ...] = ()
     """Labels of other guests that have the name which is asked for."""
+    bridges: tuple[str, ...] | None = None
+    """Bridges and vnets of the node; None: not asked, or not visible."""
 
 
 def read_config_facts(client: Client, guest: Guest, scene: Scene) -> ConfigFacts:
-    """Four requests to the guest's node."""
+    """Four requests to the guest's node; one more when a network card is to change."""
     wanted = scene.params.get("rename")
     return ConfigFacts(
         base=read_guest_facts_with_pending(client, guest, scene),
@@ -32,4 +34,7 @@ def read_config_facts(client: Client, guest: Guest, scene: Scene) -> ConfigFacts
             for other in scene.inventory.guests
             if wanted and other.name == wanted and other.vmid != guest.vmid
         ),
+        bridges=read_bridges(client, guest.node)
+        if "bridge=" in str(scene.params.get("option") or "")
+        else None,
     )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
 from pveops.domain.guest import split_tags
 from pveops.sanitize import sanitize_block
 
+_CARD = re.compile(r"net\d+")
+_MODELS = frozenset({"virtio", "e1000", "e1000e", "rtl8139", "vmxnet3", "ne2k_pci", "pcnet"})
 FREE_TEXT = frozenset({"description"})
 """Keys whose text is somebody's prose: never shown among values."""
 
@@ -19,7 +24,27 @@ def normal_value(key: str, text: str) -> str:
         return ";".join(sorted({tag.lower() for tag in split_tags(text)}))
     if key in FREE_TEXT:
         return sanitize_block(text).rstrip("\n")
+    if key == "sshkeys":
+        return "\n".join(unquote(text).split("\n")).strip()
+    if _CARD.fullmatch(key):
+        return _normal_card(text)
     return text
+
+
+def _normal_card(text: str) -> str:
+    """A network card without what PVE adds to it: a MAC address, `type=veth`; parts in order.
+
+    `virtio=MAC` and `model=virtio,macaddr=MAC` are the same (QemuServer/Network.pm parse_net).
+    """
+    parts = {part for part in text.split(",") if part}
+    kept: set[str] = set()
+    for part in parts:
+        name, _, value = part.partition("=")
+        if name in _MODELS:
+            kept.add(f"model={name}")
+        elif name not in {"hwaddr", "macaddr"} and part != "type=veth":
+            kept.add(f"{name}={value}")
+    return ",".join(sorted(kept))
 
 
 def show_value(key: str, text: str | None) -> str:
@@ -28,4 +53,6 @@ def show_value(key: str, text: str | None) -> str:
         return "unset"
     if key in FREE_TEXT:
         return f"{len(normal_value(key, text))} characters"
+    if key == "sshkeys":
+        return f"{len(normal_value(key, text).splitlines())} keys"
     return text or "empty"

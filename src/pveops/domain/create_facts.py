@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.api.port import api_path
 from pveops.domain.guest_template import GuestTemplate, Variable
-from pveops.domain.node import Node
+from pveops.domain.node import Node, read_bridges
 from pveops.domain.rows import int_of, rows_of, text_of
 from pveops.domain.storage import Storage
 from pveops.domain.vmid import pick_free_vmids
@@ -182,19 +182,10 @@ def _read_place(client: Client, reader: _ContentReader, node: Node, inventory: I
     return Place(
         node=node,
         storages=storages,
-        bridges=_read_bridges(client, node),
+        bridges=read_bridges(client, node.name),
         files=tuple(file for _, files in read for file in files or ()),
         unseen=tuple(name for name, files in read if files is None),
     )
-
-
-def _read_bridges(client: Client, node: Node) -> tuple[str, ...] | None:
-    """Bridges and vnets (PVE::API2::Network, `any_bridge`)."""
-    try:
-        data = client.get(api_path("nodes", node.name, "network"), {"type": "any_bridge"})
-    except PveopsError:
-        return None
-    return tuple(sorted(text_of(row, "iface") for row in rows_of(data)))
 
 
 def _read_appliances(client: Client, node: Node) -> tuple[Appliance, ...]:

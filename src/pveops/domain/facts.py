@@ -10,6 +10,7 @@ from pveops.domain.guest import (
     Guest,
     GuestConfig,
     GuestState,
+    Kind,
     PendingChange,
     read_guest_config,
     read_guest_state,
@@ -57,6 +58,20 @@ class Rules(NamedTuple):
     """By vmid, for the guests that the policy protects: which rule does."""
 
 
+class PastMove(NamedTuple):
+    """A guest that an evacuation moved away, or may have: where it is now has to be looked at."""
+
+    vmid: int
+    kind: Kind
+    name: str
+    identity: str
+    source: str
+    target: str
+    run: str
+    at: float
+    """When the run began; seconds since the epoch."""
+
+
 class Scene(NamedTuple):
     """What is known before anything is read about single targets."""
 
@@ -74,6 +89,8 @@ class Scene(NamedTuple):
     """Why the caller asks."""
     template: GuestTemplate | None = None
     """The template for guests that the parameters name."""
+    past_moves: tuple[PastMove, ...] = ()
+    """Where evacuations moved guests; for operations on nodes only."""
 
 
 def read_guest_facts(client: Client, guest: Guest, scene: Scene) -> GuestFacts:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from pveops.domain.rows import Row, float_of, int_of, text_of
+from pveops.api.port import api_path
+from pveops.domain.rows import Row, float_of, int_of, rows_of, text_of
+from pveops.errors import PveopsError
+
+if TYPE_CHECKING:
+    from pveops.api.client import Client
 
 
 class Node(NamedTuple):
@@ -49,3 +54,12 @@ def node_of_row(row: Row) -> Node:
         hastate=text_of(row, "hastate"),
         has_figures="maxmem" in row,
     )
+
+
+def read_bridges(client: Client, node: str) -> tuple[str, ...] | None:
+    """Bridges and vnets of a node (PVE::API2::Network, `any_bridge`); None: not visible."""
+    try:
+        data = client.get(api_path("nodes", node, "network"), {"type": "any_bridge"})
+    except PveopsError:
+        return None
+    return tuple(sorted(text_of(row, "iface") for row in rows_of(data)))

@@ -126,7 +126,8 @@ def _read_firewall(reader: _Reader, guest: Guest) -> dict[str, object]:
         name = text_of(row, "name")
         path = guest.ref.path("firewall", "ipset", name)
         parts[f"ipset {name}"] = reader.get(f"firewall ipset {name}", path)
-    return {name: _without_digests(part) for name, part in parts.items() if part}
+    bare = {name: _without_digests(part) for name, part in parts.items()}
+    return {name: part for name, part in bare.items() if part}
 
 
 def _without_digests(part: object) -> object:

@@ -7,19 +7,20 @@ one transaction) -> each item: guards again, intent, call, wait, read back -> re
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from pveops.engine.consent import check_code
+from pveops.engine.course import Course, Ending, is_settled, prolong
 from pveops.engine.executor import ItemRun
 from pveops.engine.gate import Verdict, judge_plan
-from pveops.engine.outcome import ItemOutcome, Receipt, sum_up
+from pveops.engine.outcome import PARTIAL, ItemOutcome, Receipt, sum_up
 from pveops.engine.pool import IN_ALL, PER_NODE, run_bounded
 from pveops.engine.process import ProcessMark, is_alive, own_mark
 from pveops.engine.session import Session
-from pveops.engine.store import PlanRow, RunRow
+from pveops.engine.store import Entry, PlanRow, RunRow
 from pveops.errors import (
     ConflictError,
     ConsentInvalidError,
@@ -32,7 +33,7 @@ from pveops.errors import (
 )
 from pveops.operations.catalog import get_operation
 from pveops.operations.operation import Tier
-from pveops.operations.plan import Plan, canonical_json, decode_plan, plan_hash, plan_id
+from pveops.operations.plan import Item, Plan, canonical_json, decode_plan, plan_hash, plan_id
 
 _KEEPS_LOCKS = frozenset({"unknown", "pending"})
 
@@ -103,7 +104,7 @@ def apply_plan(
         raise
     if on_claimed is not None:
         on_claimed(run.id)
-    return _carry_out(session, run, plan, lambda item_run, _: item_run.execute())
+    return _carry_out(session, run, plan, {})
 
 
 def resume_run(session: Session, run_id: str) -> Receipt:
@@ -113,17 +114,15 @@ def resume_run(session: Session, run_id: str) -> Receipt:
     """
     run = session.store.get_run(run_id)
     receipt = read_receipt(run)
-    if run.state == "ended" and receipt and receipt.status not in _KEEPS_LOCKS | {"partial"}:
+    is_open = receipt is None or receipt.status in _KEEPS_LOCKS or receipt.exit_code == PARTIAL
+    if run.state == "ended" and receipt and not is_open:
         return receipt
     _, plan = load_plan(session, run.plan)
-    _adopt(session, run)
-    entries = session.store.read_entries(run_id)
-    return _carry_out(
-        session,
-        run,
-        plan,
-        lambda item_run, index: item_run.resume([e for e in entries if e.item == index]),
-    )
+    told: dict[int, list[Entry]] = {index: [] for index in range(len(plan.items))}
+    for entry in session.store.read_entries(run_id):
+        told[entry.item].append(entry)
+    _adopt(session, run, [plan.items[i] for i, entries in told.items() if not is_settled(entries)])
+    return _carry_out(session, run, prolong(plan, run), told)
 
 
 def close_run(session: Session, run_id: str) -> int:
@@ -211,20 +210,27 @@ def _claim(session: Session, row: PlanRow, plan: Plan, consent: Consent) -> RunR
         host=mark.host,
         receipt=None,
     )
-    keys = tuple(f"{session.cluster}/{item.target.lock_key}" for item in plan.items)
+    keys = _lock_keys(session, plan.items)
     obstacle = session.store.claim(run, keys, spends_consent=consent.kind == "code")
     if obstacle is None:
         return run
     if obstacle.startswith("lock:"):
-        other = obstacle.rpartition(":")[2]
-        raise ConflictError(
-            f"another run works on the same target: {other}",
-            hint=f"`pve run wait {other}`; if its process is gone, `pve run resume {other}`",
-            details={"run": other},
-        )
+        raise _held_by(obstacle.rpartition(":")[2])
     if obstacle == "consent":
         raise ConsentInvalidError(f"the code for {row.id} was spent already")
     raise StalePlanError(f"{row.id} was applied already; a plan is applied once")
+
+
+def _lock_keys(session: Session, items: Sequence[Item]) -> tuple[str, ...]:
+    return tuple(f"{session.cluster}/{item.target.lock_key}" for item in items)
+
+
+def _held_by(other: str) -> ConflictError:
+    return ConflictError(
+        f"another run works on the same target: {other}",
+        hint=f"`pve run wait {other}`; if its process is gone, `pve run resume {other}`",
+        details={"run": other},
+    )
 
 
 def _record_refusal(session: Session, row: PlanRow, plan: Plan, error: PveopsError) -> None:
@@ -244,10 +250,13 @@ def _record_refusal(session: Session, row: PlanRow, plan: Plan, error: PveopsErr
     )
 
 
-def _adopt(session: Session, run: RunRow) -> None:
+def _adopt(session: Session, run: RunRow, left: Sequence[Item]) -> None:
+    """left: the items of which it is not known yet what becomes of them."""
     mark = own_mark()
     if run.state == "ended":
-        session.store.reopen_run(run.id)
+        obstacle = session.store.reopen_run(run, _lock_keys(session, left))
+        if obstacle is not None:
+            raise _held_by(obstacle.rpartition(":")[2])
     elif is_alive(ProcessMark(run.pid, run.pid_started, run.host)) is not False:
         own = ProcessMark(run.pid, run.pid_started, run.host) == mark
         if not own:
@@ -266,29 +275,45 @@ def _adopt(session: Session, run: RunRow) -> None:
 
 
 def _carry_out(
-    session: Session,
-    run: RunRow,
-    plan: Plan,
-    work: Callable[[ItemRun, int], ItemOutcome],
+    session: Session, run: RunRow, plan: Plan, told: Mapping[int, Sequence[Entry]]
 ) -> Receipt:
+    """told: what the journal holds of each item, when the run is resumed."""
     tools = session.tools()
     started = session.clock.now()
-    runs = [ItemRun(tools, run.id, plan, index) for index in range(len(plan.items))]
-    nodes = [item.target.node for item in plan.items]
     operation = get_operation(plan.operation)
+    course = Course(tools.reader, run.id, plan, operation)
+    runs = [ItemRun(tools, run.id, plan, index) for index in range(len(plan.items))]
+
+    def work(index: int) -> ItemOutcome:
+        entries = told.get(index)
+        if entries:
+            return course.go_on(
+                lambda: runs[index].resume(entries), is_settled=is_settled(entries)
+            )
+        begin = runs[index].execute if entries is None else lambda: runs[index].resume(())
+        return course.begin(plan.items[index].target, begin)
+
+    nodes = [item.target.node for item in plan.items]
     outcomes = run_bounded(
         nodes,
-        lambda index: work(runs[index], index),
+        work,
         per_node=1 if operation.is_one_per_node else PER_NODE,
-        in_all=1 if operation.is_sequential else IN_ALL,
+        in_all=1 if operation.is_sequential else operation.in_flight or IN_ALL,
     )
-    return _end(session, run, plan, outcomes, started)
+    return _end(session, run, plan, outcomes, started, course.end(outcomes))
 
 
 def _end(
-    session: Session, run: RunRow, plan: Plan, items: tuple[ItemOutcome, ...], started: float
+    session: Session,
+    run: RunRow,
+    plan: Plan,
+    items: tuple[ItemOutcome, ...],
+    started: float,
+    ending: Ending,
 ) -> Receipt:
     status, exit_code = sum_up(items)
+    if exit_code == 0 and not ending.is_done:
+        status, exit_code = "partial", PARTIAL
     last = max(items, key=lambda item: item.audit_seq)
     receipt = Receipt(
         run=run.id,
@@ -302,6 +327,7 @@ def _end(
         ended=session.clock.now(),
         audit_seq=last.audit_seq,
         audit_head=last.audit_head,
+        remark=ending.remark,
     )
     keeps = any(item.status in _KEEPS_LOCKS for item in items)
     session.store.end_run(

@@ -6,6 +6,7 @@ Rendered by us from the plan itself, never from what an agent says about it.
 from __future__ import annotations
 
 from pveops.operations.catalog import get_operation
+from pveops.operations.operation import Targets
 from pveops.operations.plan import Plan
 from pveops.sanitize import sanitize_text
 from pveops.units import format_duration
@@ -18,29 +19,34 @@ _MAX_REASON = 80
 
 def render_card(plan: Plan, plan_id: str, now: float) -> str:
     """At most 512 characters: what, to whom, what is lost, what undoes it, who asks, how long."""
-    lines = [*_target_lines(plan), *_warnings(plan), _undo_line(plan)]
     why = f': "{sanitize_text(plan.reason, _MAX_REASON)}"' if plan.reason else ""
     left = format_duration(plan.expires - now)
     tail = f"asked by {plan.actor}{why}\n{plan_id}, tier {plan.tier}, valid {left}"
-    head = "\n".join(lines)
     room = MAX_CHARS - len(tail) - 1
+    head = ""
+    for count in range(_MAX_TARGETS, 0, -1):
+        # Rather one target less by name than a warning, or the way back, less.
+        head = "\n".join((*_target_lines(plan, count), *_warnings(plan), _undo_line(plan)))
+        if len(head) <= room:
+            break
     if len(head) > room:
         head = head[: max(0, room - 1)] + "…"
     return f"{head}\n{tail}"
 
 
-def _target_lines(plan: Plan) -> list[str]:
-    """The state that makes it matter, then the verb, then whom."""
+def _target_lines(plan: Plan, count: int) -> list[str]:
+    """The state that makes it matter, then the verb, then whom: `count` of them by name."""
     operation = get_operation(plan.operation)
     verb = operation.command.upper()
     if len(plan.items) == 1:
         item = plan.items[0]
         losses = f"; lost: {', '.join(item.losses)}" if item.losses else ""
         return [f"{item.headline}: {verb} {item.target.label}{losses}", f"({operation.summary})"]
-    lines = [f"{verb} of {len(plan.items)} targets ({operation.summary})"]
-    lines += [f"{item.headline}: {item.target.label}" for item in plan.items[:_MAX_TARGETS]]
-    if len(plan.items) > _MAX_TARGETS:
-        lines.append(f"... and {len(plan.items) - _MAX_TARGETS} more, see the plan")
+    of = f" {plan.params['node']}:" if operation.targets is Targets.NODE else " of"
+    lines = [f"{verb}{of} {len(plan.items)} targets ({operation.summary})"]
+    lines += [f"{item.headline}: {item.target.label}" for item in plan.items[:count]]
+    if len(plan.items) > count:
+        lines.append(f"... and {len(plan.items) - count} more, see the plan")
     losing = sum(1 for item in plan.items if item.losses)
     return [*lines, f"{losing} of them lose data that is not on disk"] if losing else lines
 

@@ -49,6 +49,7 @@ def judge(
         params,
         raises=_raises(items),
         recent_changes=recent,
+        has_channel=session.sender is not None,
     )
 
 
@@ -62,10 +63,18 @@ def judge_plan(session: Session, plan: Plan) -> Verdict:
         _touched(plan.items),
         plan.params,
         raises=_raises(plan.items),
+        has_channel=session.sender is not None,
     )
     if verdict.tier >= plan.tier:
         return verdict
-    return _decide(session.policy, session.actor, operation, plan.tier, plan.tier_reasons)
+    return _decide(
+        session.policy,
+        session.actor,
+        operation,
+        plan.tier,
+        plan.tier_reasons,
+        has_channel=session.sender is not None,
+    )
 
 
 def _touched(items: Sequence[Item]) -> list[Target]:
@@ -87,16 +96,19 @@ def judge_targets(
     *,
     raises: tuple[str, ...] = (),
     recent_changes: int = 0,
+    has_channel: bool = False,
 ) -> Verdict:
     """The verdict, from values alone.
 
     raises: what speaks for more consent by the decisions themselves (`Item.raises`).
     recent_changes: what callers that are no person changed at once within the last hour.
+    has_channel: whether codes can be sent to a person. Then no word typed at a terminal is enough
+        for what cannot be undone: an agent can drive a terminal, and hide its marks.
     """
     raising = (*_reasons_to_raise(policy, actor, targets, params, recent_changes), *raises)
     tier = min(Tier.IRREVERSIBLE, operation.tier + (1 if raising else 0))
     reasons = (f"{operation.id} is tier {operation.tier}", *raising)
-    return _decide(policy, actor, operation, tier, reasons)
+    return _decide(policy, actor, operation, tier, reasons, has_channel=has_channel)
 
 
 def _reasons_to_raise(
@@ -126,7 +138,13 @@ def _reasons_to_raise(
 
 
 def _decide(
-    policy: Policy, actor: Actor, operation: Operation, tier: int, reasons: tuple[str, ...]
+    policy: Policy,
+    actor: Actor,
+    operation: Operation,
+    tier: int,
+    reasons: tuple[str, ...],
+    *,
+    has_channel: bool,
 ) -> Verdict:
     action: Action = getattr(policy.actors, actor.kind).action(tier)
     override = policy.operations.get(operation.id)
@@ -146,6 +164,6 @@ def _decide(
         terminal_is_enough=(
             actor.kind == "person"
             and policy.consent.terminal
-            and (policy.consent.terminal_tier3 or not is_final)
+            and (not is_final or (policy.consent.terminal_tier3 and not has_channel))
         ),
     )

@@ -51,9 +51,11 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     ended: float
     audit_seq: int = 0
     audit_head: str = ""
+    remark: str = ""
+    """What a look at the cluster has shown at the end, beyond single targets."""
 
 
-_PARTIAL = 11
+PARTIAL = 11
 _UNKNOWN = 13
 
 
@@ -69,7 +71,7 @@ def sum_up(items: tuple[ItemOutcome, ...]) -> tuple[Status | Literal["partial"],
     if not bad:
         return ("done" if "done" in statuses else "already"), 0
     if good:
-        return "partial", _PARTIAL
+        return "partial", PARTIAL
     if len({item.exit_code for item in bad}) == 1:
         return bad[0].status, bad[0].exit_code
-    return "partial", _PARTIAL
+    return "partial", PARTIAL

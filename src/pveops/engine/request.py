@@ -17,7 +17,9 @@ from pveops.domain.facts import Rules, Scene
 from pveops.domain.guest import Guest
 from pveops.domain.inventory import Inventory, read_inventory, read_membership
 from pveops.domain.selection import Selector, resolve_guest, select_guests
+from pveops.engine.call_check import check_calls
 from pveops.engine.gate import Verdict, judge
+from pveops.engine.past_moves import list_past_moves
 from pveops.engine.pool import run_bounded
 from pveops.engine.session import Session
 from pveops.errors import (
@@ -87,6 +89,8 @@ def propose(session: Session, ask: Ask) -> Proposal:
     items = [decision.item for decision in decisions if decision.item is not None]
     if not items:
         return Proposal(operation, decisions, None, None)
+    if operation.targets is Targets.NEW:
+        check_calls(session.reader, items)
     verdict = judge(session, operation, items, ask.params)
     return Proposal(operation, decisions, _plan(session, ask, decisions, verdict), verdict)
 
@@ -129,7 +133,7 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
     if operation.targets is Targets.TASK:
         return [_gather_task(session, inventory, name) for name in dict.fromkeys(ask.names)]
     read = _load(operation.reads)
-    if operation.targets in {Targets.NEW, Targets.OTHER}:
+    if operation.targets in {Targets.NEW, Targets.NODE, Targets.OTHER}:
         found: Sequence[object] = read(session.reader, _scene(session, inventory, ask))
         return found
     guests = _resolve(inventory, ask)
@@ -140,6 +144,7 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
 
 
 def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
+    is_of_node = get_operation(ask.operation).targets is Targets.NODE
     membership = read_membership(session.reader)
     return Scene(
         inventory=inventory,
@@ -150,6 +155,7 @@ def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
         rules=_rules(session, inventory),
         reason=sanitize_text(ask.reason, _MAX_REASON),
         template=_template(session, ask),
+        past_moves=list_past_moves(session.store, session.cluster) if is_of_node else (),
     )
 
 
@@ -201,15 +207,43 @@ def _refuse_blocked(decisions: Sequence[Decision]) -> None:
     if not blocked:
         return
     first = blocks_among(blocked[0].findings)[0]
-    error = _ERRORS_BY_FINDING.get(first.code, PreflightError)
+    error = _error_for(blocked)
     label = blocked[0].target.label
     more = f" (and {len(blocked) - 1} more guests are blocked)" if len(blocked) > 1 else ""
     findings = [finding for decision in decisions for finding in decision.findings]
     raise error(
         f"{label}: {first.message}{more}",
         hint=first.remedy,
-        details={"findings": findings, "blocked": [d.target.id for d in blocked]},
+        details={
+            "findings": findings,
+            "blocked": [d.target.id for d in blocked],
+            "targets": [_verdict_of(decision) for decision in decisions],
+        },
     )
+
+
+def _error_for(blocked: Sequence[Decision]) -> type[PveopsError]:
+    """What passes with time is told only when nothing else stands in the way."""
+    codes = {blocks_among(decision.findings)[0].code for decision in blocked}
+    kinds = {_ERRORS_BY_FINDING.get(code, PreflightError) for code in codes}
+    return kinds.pop() if len(kinds) == 1 else PreflightError
+
+
+def _verdict_of(decision: Decision) -> dict[str, str]:
+    """What would become of one target, for the table of a request that is refused."""
+    blocks = blocks_among(decision.findings)
+    if blocks:
+        verdict = f"blocked: {blocks[0].message}"
+    else:
+        verdict = decision.item.headline if decision.item else f"already {decision.state}"
+    return {"id": decision.target.id, "name": decision.target.name, "verdict": verdict}
+
+
+def _params_of(ask: Ask) -> dict[str, Scalar]:
+    """As asked, with the node that an operation on a node is about."""
+    if get_operation(ask.operation).targets is not Targets.NODE:
+        return dict(ask.params)
+    return {"node": ask.names[0], **ask.params}
 
 
 def _plan(session: Session, ask: Ask, decisions: Sequence[Decision], verdict: Verdict) -> Plan:
@@ -223,7 +257,7 @@ def _plan(session: Session, ask: Ask, decisions: Sequence[Decision], verdict: Ve
         operation=ask.operation,
         profile=session.profile,
         cluster=session.cluster,
-        params=dict(ask.params),
+        params=_params_of(ask),
         items=tuple(d.item for d in decisions if d.item is not None),
         tier=verdict.tier,
         tier_reasons=verdict.reasons,

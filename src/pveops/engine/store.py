@@ -248,6 +248,16 @@ class Store:
         rows = self._all("SELECT * FROM runs ORDER BY created DESC, id LIMIT ?", limit)
         return tuple(RunRow(*row) for row in rows)
 
+    def list_runs_of(self, operations: tuple[str, ...]) -> tuple[RunRow, ...]:
+        """Every run of a plan of these operations, the oldest first."""
+        marks = ",".join("?" * len(operations))
+        rows = self._all(
+            "SELECT runs.* FROM runs JOIN plans ON plans.id = runs.plan "  # noqa: S608 - marks only
+            f"WHERE plans.operation IN ({marks}) ORDER BY runs.created, runs.rowid",
+            *operations,
+        )
+        return tuple(RunRow(*row) for row in rows)
+
     def end_run(self, run_id: str, receipt: bytes, now: float, *, keep_locks: bool) -> None:
         """Close a run with its receipt; locks stay where an outcome is unknown."""
         with self._transaction() as db:
@@ -263,10 +273,21 @@ class Store:
         with self._transaction() as db:
             return db.execute("DELETE FROM locks WHERE run = ?", (run_id,)).rowcount
 
-    def reopen_run(self, run_id: str) -> None:
-        """Let an ended run be looked at again, because its outcome was unknown."""
+    def reopen_run(self, run: RunRow, lock_keys: tuple[str, ...]) -> str | None:
+        """Let an ended run go on with these targets, which it locks again where it let them go.
+
+        Returns None, or `lock:KEY:RUN` when another run works on one of them.
+        """
         with self._transaction() as db:
-            db.execute("UPDATE runs SET state = 'running' WHERE id = ?", (run_id,))
+            sql = "SELECT key FROM locks WHERE run = ?"
+            own = {key for (key,) in db.execute(sql, (run.id,))}
+            free = tuple(key for key in lock_keys if key not in own)
+            obstacle = self._take_locks(db, run, free)
+            if obstacle:
+                db.execute("ROLLBACK TO attempt")
+                return obstacle
+            db.execute("UPDATE runs SET state = 'running' WHERE id = ?", (run.id,))
+            return None
 
     # -- journal -------------------------------------------------------------
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pveops.domain.cloudinit import encode_ssh_keys, split_ssh_keys
 from pveops.domain.config_facts import ConfigFacts
 from pveops.domain.config_text import FREE_TEXT, normal_value, show_value
 from pveops.domain.facts import GuestFacts
 from pveops.domain.guest import Kind, PendingChange, split_tags
 from pveops.errors import UsageError
 from pveops.operations.config_checks import check_values
+from pveops.operations.config_more import is_known, is_live, parse_more
 from pveops.operations.config_options import OPTIONS, find_option, stored_text
 from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding, blocks_among
@@ -31,8 +33,7 @@ _Wanted = dict[str, str | None]
 
 def decide_set(_operation: str, facts: ConfigFacts, params: dict[str, Scalar]) -> Decision:
     """Options of one guest; those that are so already are left out."""
-    kind = facts.base.guest.kind
-    wanted = _wanted_values(kind, params)
+    wanted = _wanted_values(facts.base, params)
     changed = _changed(facts.base, wanted)
     found = worst_first(check_values(facts, changed))
     raises: tuple[str, ...] = ()
@@ -41,22 +42,40 @@ def decide_set(_operation: str, facts: ConfigFacts, params: dict[str, Scalar]) -
     return _decide(facts, changed, found, raises)
 
 
-def _wanted_values(kind: Kind, params: Mapping[str, Scalar]) -> _Wanted:
+def _wanted_values(facts: GuestFacts, params: Mapping[str, Scalar]) -> _Wanted:
     """Key -> the text to store, or None for a key to remove. Raises UsageError."""
+    kind = facts.guest.kind
     wanted: _Wanted = {
         option.key(kind): stored_text(option, params[option.word])
         for option in OPTIONS
         if params.get(option.word) is not None
     }
+    if params.get("option"):
+        wanted |= parse_more(kind, facts.config, str(params["option"]))
+    if params.get("ssh_keys"):
+        wanted["sshkeys"] = _ssh_keys(kind, str(params["ssh_keys"]))
     for word in _words(params.get("unset")):
-        key = find_option(kind, word).key(kind)
+        key = word if is_known(kind, word) else find_option(kind, word).key(kind)
         if key in wanted:
             raise UsageError(f"{word} cannot be set and unset at the same time")
         wanted[key] = None
     if not wanted:
         words = ", ".join(f"--{option.word}" for option in OPTIONS)
-        raise UsageError("what is to be set?", hint=f"one or more of {words}, --unset")
+        raise UsageError("what is to be set?", hint=f"one or more of {words}, --option, --unset")
     return wanted
+
+
+def _ssh_keys(kind: Kind, text: str) -> str:
+    """Raises UsageError for containers, which take keys only when they are made."""
+    if kind == "lxc":
+        raise UsageError("containers take SSH keys only when they are made")
+    try:
+        keys = split_ssh_keys(text)
+    except ValueError as error:
+        raise UsageError(f"the SSH keys: {error}") from error
+    if not keys:
+        raise UsageError("there is no SSH key in it")
+    return encode_ssh_keys(keys)
 
 
 def decide_tag(_operation: str, facts: ConfigFacts, params: dict[str, Scalar]) -> Decision:
@@ -219,7 +238,7 @@ def _predict_waiting(facts: GuestFacts, changed: _Wanted) -> list[str]:
         return []
     kind = facts.guest.kind
     live = {o.qemu if kind == "qemu" else o.lxc for o in OPTIONS if o.is_live(kind)}
-    return [key for key in changed if key not in live and key != "tags"]
+    return [key for key in changed if key not in live and key != "tags" and not is_live(kind, key)]
 
 
 def _waiting(facts: GuestFacts, keys: list[str]) -> Finding:
@@ -242,6 +261,10 @@ def _undo(facts: GuestFacts, old: Mapping[str, str | None]) -> str:
         if key == "tags":
             shown = " ".join(f"--set {tag}" for tag in split_tags(text or ""))
             return f"pve guest tag {facts.guest.vmid} {shown}" if shown else ""
+        if is_known(kind, key):
+            parts += [f"--option {_quoted(f'{key}={text}')}"] if text is not None else []
+            removed += [] if text is not None else [key]
+            continue
         if key not in words or (key in FREE_TEXT and text):
             return ""
         option = words[key]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pveops.domain.address import parse_options
 from pveops.domain.config_facts import ConfigFacts
+from pveops.operations.config_more import is_card
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import check_stored_change, subject_of
 from pveops.units import format_bytes
@@ -17,6 +19,7 @@ def check_values(facts: ConfigFacts, wanted: Mapping[str, str | None]) -> Iterat
     yield from check_stored_change(facts.base)
     yield from _check_memory(facts, wanted)
     yield from _check_cores(facts, wanted)
+    yield from _check_cards(facts, wanted)
     name = wanted.get("name") or wanted.get("hostname")
     if name and facts.same_name:
         yield Finding(
@@ -79,3 +82,23 @@ def _number(text: str | None) -> int | None:
     """Whole MiB or CPUs, also out of `current=4096` (the long form of `memory`)."""
     digits = (text or "").rpartition("=")[2]
     return int(digits) if digits.isdecimal() else None
+
+
+def _check_cards(facts: ConfigFacts, wanted: Mapping[str, str | None]) -> Iterator[Finding]:
+    base, subject = facts.base, subject_of(facts.base)
+    for key, text in wanted.items():
+        if not is_card(key) or text is None:
+            continue
+        bridge = parse_options(text).get("bridge", "")
+        if facts.bridges is not None and bridge and bridge not in facts.bridges:
+            yield Finding(
+                "bridge.missing",
+                "block",
+                subject,
+                f"{base.guest.node} has no bridge or vnet {bridge!r}",
+                remedy=f"there are {', '.join(facts.bridges) or 'none'}",
+            )
+        elif base.state.is_running:
+            yield Finding(
+                "config.card", "warn", subject, f"it runs: {key} is unplugged and plugged in again"
+            )

@@ -37,6 +37,8 @@ class Targets(StrEnum):
     GUESTS = "guests"
     """One guest by name, or many by a selector."""
     TASK = "task"
+    NODE = "node"
+    """A node, and through it guests: `reads` finds out about them all at once."""
     NEW = "new"
     """Guests that do not exist yet: `reads` finds out about them all at once."""
     OTHER = "other"
@@ -94,6 +96,13 @@ class Operation(NamedTuple):
     """One target of a node after the other, while other nodes work on theirs."""
     metavar: str = "GUEST"
     """What its one target is called in the help."""
+    in_flight: int = 0
+    """At most so many targets at once; 0: as many as the pool takes."""
+    watch: str = ""
+    """Who looks at the cluster between targets: `module:function`, called with a client and the
+    plan, gives an `engine.course.Watch`. With one, the run stops at the first anomaly."""
+    consented_s: int = 0
+    """How long after its beginning a run may be resumed, whatever the plan's own expiry."""
     since: str = "7.4"
 
     @property

@@ -96,6 +96,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     def label(self) -> str:
         """As people read it."""
         noun = {"qemu": "VM", "lxc": "CT"}.get(self.kind)
+        if self.kind == "node":
+            return f"node {self.name}"
         if noun is None:
             return f"{self.kind} {self.name}{f' on {self.node}' if self.node else ''}"
         return f"{self.name or '(no name)'} ({noun} {self.id} on {self.node})"

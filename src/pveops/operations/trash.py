@@ -113,7 +113,7 @@ def _mark_steps(facts: GuestFacts) -> tuple[Step, ...]:
         "tags": ";".join(sorted(tags)),
         "description": write_mark(notes, mark, facts.guest.vmid),
     }
-    return _put(facts, values, "mark as deleted")
+    return _put(facts, values, "mark as deleted", "trash.marked")
 
 
 def _unmark_steps(facts: GuestFacts) -> tuple[Step, ...]:
@@ -123,17 +123,19 @@ def _unmark_steps(facts: GuestFacts) -> tuple[Step, ...]:
     values: dict[str, str | None] = {"tags": ";".join(sorted(tags)) or None}
     if mark is not None:
         values |= {"description": notes or None, "onboot": str(int(mark.started_on_boot))}
-    return _put(facts, values, "take the mark away")
+    return _put(facts, values, "take the mark away", "trash.unmarked")
 
 
-def _put(facts: GuestFacts, values: dict[str, str | None], does: str) -> tuple[Step, ...]:
+def _put(
+    facts: GuestFacts, values: dict[str, str | None], does: str, goal: str
+) -> tuple[Step, ...]:
     sent: dict[str, Scalar] = {key: text for key, text in values.items() if text is not None}
     gone = [key for key, text in values.items() if text is None and facts.config.get(key)]
     if gone:
         sent["delete"] = ",".join(gone)
     sent["digest"] = facts.config.digest
     call = Call("PUT", facts.guest.ref.path("config"), sent, effect="B", does=does)
-    return call, WaitState("config.values", _GRACE_S, dict(values))
+    return call, WaitState(goal, _GRACE_S, dict(values))
 
 
 def _is_in_trash(facts: GuestFacts) -> bool:

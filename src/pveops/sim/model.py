@@ -38,6 +38,7 @@ class Node:
     node_id: int
     version: Version
     cpus: int = 8
+    cpu_model: str = "Simulated CPU"
     memory_bytes: int = 64 << 30
     boot_time: float = 0.0
     is_online: bool = True

@@ -9,7 +9,7 @@ from pveops.domain.disk import list_disks
 from pveops.domain.guest import read_guest_config, read_guest_state
 from pveops.domain.inventory import read_inventory
 from pveops.domain.rows import rows_of, text_of
-from pveops.engine.goals.place import ref_of
+from pveops.engine.goals.place import look_for_take_up, look_on_node, ref_of
 from pveops.engine.goals.sight import Look, Sight, Sought
 from pveops.errors import NotFoundError
 from pveops.operations.plan import Scalar
@@ -100,5 +100,7 @@ GOALS: dict[str, Look] = {
     "guest.exists": _look_for_guest,
     "guest.gone": _look_for_absence,
     "guest.purged": _look_for_remains,
+    "guest.on-node": look_on_node,
+    "guest.taken-up": look_for_take_up,
     "guest.template": _look_for_template,
 }

@@ -56,6 +56,8 @@ ROWS: tuple[Operation, ...] = (
             Param("startup", "str", "order at start-up, such as order=2,up=30"),
             Param("agent", "str", "VMs: the guest agent, on, off or PVE's own words"),
             Param("boot", "str", "VMs: what it boots from, such as order=scsi0;net0"),
+            Param("ssh_keys", "file", "VMs: the keys that cloud-init lets in, from a file"),
+            Param("option", "pairs", "net0=bridge=vmbr1, ipconfig0=ip=dhcp, and others like that"),
             Param("protection", "switch", "PVE refuses to remove it or its disks"),
             Param("unset", "words", "back to PVE's default (repeat for several)"),
         ),

@@ -21,6 +21,7 @@ MODULES = (
     "ct_clone",
     "ct_config",
     "ct_create",
+    "ct_migrate",
     "execute",
     "firewall",
     "guest_destroy",

@@ -65,7 +65,7 @@ def get_status(call: Call) -> dict[str, Any]:
             "cpus": node.cpus,
             "cores": node.cpus,
             "sockets": 1,
-            "model": "Simulated CPU",
+            "model": node.cpu_model,
             "vendor": "GenuineIntel",
             "family": "6",
             "mhz": "2600.000",

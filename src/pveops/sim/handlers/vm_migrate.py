@@ -5,54 +5,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
 from pveops.sim.call import Call
 from pveops.sim.figures import memory_bytes
 from pveops.sim.guest import Guest, release_flock, wait_for_flock
-from pveops.sim.guest_volumes import (
-    GuestVolume,
-    is_unused_key,
-    list_volumes,
-    parse_volume,
-)
-from pveops.sim.ha import ROUND_S, Resource, managed
+from pveops.sim.guest_volumes import GuestVolume, is_unused_key
+from pveops.sim.ha import ROUND_S, Resource, managed, sid_of
 from pveops.sim.handlers.guests import get_guest
 from pveops.sim.membership import require_quorum
+from pveops.sim.migration import (
+    Pair,
+    Steps,
+    blocking_resources,
+    check_scan,
+    copy_volume,
+    dependent_resources,
+    duration_text,
+    local_volumes,
+    take_over,
+    unavailable_storages,
+)
 from pveops.sim.model import Node
+from pveops.sim.property_string import parse_properties
 from pveops.sim.refusal import ApiError, die, parameter_error
 from pveops.sim.router import Routes
-from pveops.sim.tasks import AbortedError, Task, TaskError, start_task
-from pveops.sim.vm_drives import format_drive, is_cloudinit
-from pveops.sim.volume import Volume
+from pveops.sim.tasks import Task, TaskError, start_task
 
 routes = Routes()
 _BASE = "/nodes/{node}/qemu/{vmid}/migrate"
 _RATE = 1 << 30
-"""Bytes a second between two nodes."""
+"""Bytes of memory a second between two nodes."""
 _ROOT_ONLY = ("force", "migration_type", "migration_network")
+_DEVICES = ("usb", "hostpci", "serial", "parallel", "virtiofs", "ivshmem")
 
-Steps = Generator[float, None, None]
 
-
-def _local_volumes(call: Call, guest: Guest) -> list[GuestVolume]:
-    storages = call.cluster.storages.definitions
-    found = []
-    for volume in list_volumes("qemu", guest.config, with_unused=True):
-        storage = storages.get(volume.volid.partition(":")[0])
-        if volume.is_on_storage and storage is not None and not storage.is_shared:
-            found.append(volume)
+def _devices(guest: Guest) -> dict[str, str]:
+    """Devices of the node that the VM uses, with the mapping that each is named by, if any."""
+    found = {}
+    for key, value in sorted(guest.config.items()):
+        slot = key.rstrip("0123456789")
+        is_free = slot == "serial" and str(value) == "socket"
+        if slot in _DEVICES and (slot != key or slot == "ivshmem") and not is_free:
+            found[key] = parse_properties(str(value), "host").get("mapping", "")
     return found
-
-
-def _unavailable(call: Call, guest: Guest, node: Node) -> list[str]:
-    """Storages of the VM that the node does not have."""
-    storages = call.cluster.storages
-    names = {v.volid.partition(":")[0] for v in list_volumes("qemu", guest.config)}
-    known = sorted(name for name in names if name in storages.definitions)
-    return [name for name in known if not storages.get(name).is_for(node.name)]
 
 
 @routes.get(_BASE)
@@ -65,23 +62,40 @@ def get_preconditions(call: Call) -> dict[str, Any]:
     for node in call.cluster.nodes.values():
         if node is call.node:
             continue
-        missing = _unavailable(call, guest, node)
-        if missing:
-            refused[node.name] = {"unavailable_storages": missing}
+        against = _against(call, guest, node)
+        if against:
+            refused[node.name] = against
         else:
             allowed.append(node.name)
+    devices = _devices(guest)
+    mapped = {key: name for key, name in devices.items() if name}
     answer: dict[str, Any] = {
         "running": int(guest.is_running),
-        "local_disks": [_local_disk(call, volume) for volume in _local_volumes(call, guest)],
-        "local_resources": [],
-        "mapped-resources": [],
-        "mapped-resource-info": {},
+        "local_disks": [
+            _local_disk(call, volume) for volume in local_volumes(call.cluster, guest)
+        ],
+        "local_resources": list(devices),
+        "mapped-resources": list(mapped),
+        "mapped-resource-info": {key: {"name": name} for key, name in mapped.items()},
         "allowed_nodes": allowed,
         "not_allowed_nodes": refused,
     }
     if call.cluster.version.at_least("9.0"):
         answer["has-dbus-vmstate"] = 1
+        answer["dependent-ha-resources"] = dependent_resources(call.cluster, guest)
     return answer
+
+
+def _against(call: Call, guest: Guest, node: Node) -> dict[str, Any]:
+    """What keeps the VM from a node, as the node's entry in `not_allowed_nodes`."""
+    against: dict[str, Any] = {}
+    missing = unavailable_storages(call.cluster, guest, node)
+    if missing:
+        against["unavailable_storages"] = missing
+    blocking = blocking_resources(call.cluster, guest, node)
+    if blocking and call.cluster.version.at_least("9.0"):
+        against["blocking-ha-resources"] = blocking
+    return against
 
 
 def _local_disk(call: Call, volume: GuestVolume) -> dict[str, Any]:
@@ -117,9 +131,10 @@ def migrate(call: Call) -> str:
     guest.check_lock()
     if guest.is_running and not call.get("online"):
         raise die("can't migrate running VM without --online")
-    missing = _unavailable(call, guest, target)
+    missing = unavailable_storages(call.cluster, guest, target)
     if missing and call.get("targetstorage") is None:
         raise die(f"storage '{missing[0]}' is not available on node '{target.name}'")
+    _check_replication(call, guest, target)
     resource = managed(call.cluster, guest)
     if resource is not None:
         return _hand_to_ha(call, guest, target, resource)
@@ -127,9 +142,20 @@ def migrate(call: Call) -> str:
     return str(start_task(call.node, "qmigrate", guest.vmid, call.identity.auth_id, body).upid)
 
 
+def _check_replication(call: Call, guest: Guest, target: Node) -> None:
+    """A replicated VM runs on to where its replicas are, and nowhere else."""
+    jobs = [j for j in call.cluster.replication_jobs.values() if j["guest"] == guest.vmid]
+    is_replica = any(job["target"] == target.name for job in jobs)
+    if jobs and guest.is_running and not is_replica and not call.get("force"):
+        raise die(
+            f"Cannot live-migrate replicated VM to node '{target.name}' - not a replication "
+            "target. Use 'force' to override."
+        )
+
+
 def _refuse_local(call: Call, guest: Guest) -> None:
     """Local disks of a running VM are mirrored only when that is asked for."""
-    if any(not volume.is_cdrom for volume in _local_volumes(call, guest)):
+    if any(not volume.is_cdrom for volume in local_volumes(call.cluster, guest)):
         raise TaskError("can't live migrate attached local disks without with-local-disks option")
 
 
@@ -139,13 +165,19 @@ def _hand_to_ha(call: Call, guest: Guest, target: Node, resource: Resource) -> s
     def body(task: Task) -> Steps:
         task.log(f"Requesting HA migration for VM {guest.vmid} to node {target.name}")
         yield 0.3
+        if blocking_resources(call.cluster, guest, target):
+            raise TaskError(
+                f"cannot migrate resource '{sid_of(guest)}' to node '{target.name}': "
+                "HA rules forbid it"
+            )
         call.cluster.timeline.after(ROUND_S, lambda: _move_for_ha(call, guest, target, resource))
 
     return str(start_task(call.node, "hamigrate", guest.vmid, call.identity.auth_id, body).upid)
 
 
 def _move_for_ha(call: Call, guest: Guest, target: Node, resource: Resource) -> None:
-    if guest.node != call.node.name or not call.node.is_online:
+    # The manager drops what it cannot follow, with a word in the system log alone.
+    if guest.node != call.node.name or not (call.node.is_online and target.is_online):
         return
     resource.current = "migrate"
     by_manager = replace(call, params={"with-local-disks": 1})
@@ -161,83 +193,60 @@ def _moving(call: Call, guest: Guest, target: Node) -> Any:
         began = call.cluster.timeline.now()
         try:
             guest.check_lock()
-            task.log(
-                f"starting migration of VM {guest.vmid} to node '{target.name}' ({target.address})"
-            )
-            if target not in call.cluster.members_seen_by(call.node):
-                task.log(
-                    "ERROR: migration aborted (duration 00:00:03): "
-                    "Can't connect to destination address using public key"
-                )
-                raise TaskError("migration aborted")
-            is_asked = call.get("targetstorage") or call.get("with-local-disks")
-            if guest.is_running and not is_asked:
-                _refuse_local(call, guest)
+            _prepare(task, call, guest, target)
             guest.config["lock"] = "migrate"
             yield from _carry(task, call, guest, target)
         finally:
             release_flock(guest, task)
         guest.config.pop("lock", None)
-        took = int(call.cluster.timeline.now() - began)
-        shown = f"{took // 3600:02}:{took // 60 % 60:02}:{took % 60:02}"
-        task.log(f"migration finished successfully (duration {shown})")
+        took = duration_text(call.cluster.timeline.now() - began)
+        task.log(f"migration finished successfully (duration {took})")
 
     return body
 
 
+def _prepare(task: Task, call: Call, guest: Guest, target: Node) -> None:
+    task.log(f"starting migration of VM {guest.vmid} to node '{target.name}' ({target.address})")
+    if target not in call.cluster.members_seen_by(task.node):
+        task.log(
+            "ERROR: migration aborted (duration 00:00:03): "
+            "Can't connect to destination address using public key"
+        )
+        raise TaskError("migration aborted")
+    devices = [key for key, mapping in _devices(guest).items() if guest.is_running or not mapping]
+    if devices:
+        task.log(
+            "ERROR: migration aborted (duration 00:00:00): "
+            f"can't migrate VM which uses local devices: {', '.join(devices)}"
+        )
+        raise TaskError("migration aborted")
+    is_asked = call.get("targetstorage") or call.get("with-local-disks")
+    if guest.is_running and not is_asked:
+        _refuse_local(call, guest)
+
+
 def _carry(task: Task, call: Call, guest: Guest, target: Node) -> Steps:
     """Disks first, then the memory of a running VM, at last the file."""
-    made: list[tuple[GuestVolume, Volume]] = []
+    made: list[Pair] = []
+    volumes = local_volumes(call.cluster, guest)
     try:
-        for volume in _local_volumes(call, guest):
-            task.log(f"found local disk '{volume.volid}' (attached)")
-        for volume in _local_volumes(call, guest):
-            copied = yield from _copy(task, call, guest, target, volume)
+        task.log(*(f"found local disk '{volume.volid}' (attached)" for volume in volumes))
+        check_scan(call.cluster, task, guest, volumes)
+        wanted, limit = str(call.get("targetstorage") or "1"), int(call.get("bwlimit") or 0)
+        for volume in volumes:
+            copied = yield from copy_volume(task, guest, target, volume, wanted, limit)
             made.append((volume, copied))
-    except ApiError as error:
+    except (ApiError, TaskError) as error:
         for _, copied in made:
             call.cluster.storages.free(target, copied.volid)
         guest.config.pop("lock", None)
+        if isinstance(error, TaskError):
+            raise
         task.log(f"ERROR: {error.message}", "aborting phase 1 - cleanup resources")
         raise TaskError("migration aborted") from error
     if guest.process is not None:
         yield from _carry_memory(task, guest, target)
-    for volume, copied in made:
-        if volume.volid != copied.volid or not volume.is_cdrom:
-            call.cluster.storages.free(call.node, volume.volid)
-        _rename(guest, volume, copied)
-    guest.node = target.name
-
-
-def _copy(
-    task: Task, call: Call, guest: Guest, target: Node, volume: GuestVolume
-) -> Generator[float, None, Volume]:
-    storages = call.cluster.storages
-    source = storages.get_volume(call.node, volume.volid)
-    if volume.is_cdrom and not is_cloudinit(volume):
-        raise die(f"can't migrate '{volume.volid}' - local cdrom image")
-    if source.parent:
-        raise die(f"can't migrate '{volume.volid}' as it's a clone of '{source.parent}'")
-    wanted = str(call.get("targetstorage") or source.storage).rpartition(":")[2]
-    storage = storages.get_active(source.storage if wanted == "1" else wanted, target)
-    task.log("copying local disk images")
-    copied = storages.allocate_disk(
-        target,
-        storage.name,
-        guest.vmid,
-        source.size_bytes,
-        source.format if source.format in storage.formats else storage.formats[0],
-        label="cloudinit" if is_cloudinit(volume) else None,
-    )
-    copied.used_bytes = source.used_bytes
-    copied.snapshots = list(source.snapshots)
-    try:
-        yield max(1.0, source.used_bytes / _RATE)
-    except AbortedError:
-        # The lock and the half copy stay, for somebody to look at.
-        task.log("received interrupt")
-        raise
-    return copied
+    take_over(guest, task.node, target, made)
 
 
 def _carry_memory(task: Task, guest: Guest, target: Node) -> Steps:
@@ -248,23 +257,13 @@ def _carry_memory(task: Task, guest: Guest, target: Node) -> Steps:
     )
     memory = memory_bytes(guest)
     yield max(1.0, memory / _RATE)
+    if target not in task.node.cluster.members_seen_by(task.node):
+        guest.config.pop("lock", None)
+        task.log(
+            "ERROR: online migrate failure - aborting", "aborting phase 2 - cleanup resources"
+        )
+        raise TaskError("migration problems")
     task.log(f"average migration speed: {memory / (1 << 20):.1f} MiB/s - downtime 42 ms")
     task.log("migration status: completed")
     if guest.process is not None:
         guest.process.pid = target.next_pid()
-
-
-def _rename(guest: Guest, volume: GuestVolume, copied: Volume) -> None:
-    """The lines that name a volume name its copy."""
-    for config in (guest.config, *guest.snapshots.values()):
-        line = config.get(volume.key)
-        if line is None:
-            continue
-        if is_unused_key(volume.key):
-            config[volume.key] = copied.volid
-            continue
-        parsed = parse_volume("qemu", volume.key, str(line))
-        if parsed.volid == volume.volid:
-            config[volume.key] = format_drive(
-                GuestVolume(volume.key, copied.volid, parsed.options)
-            )

@@ -1,0 +1,1 @@
+"""Procedures over many guests and nodes, put together from operations."""

@@ -1,0 +1,166 @@
+"""No sequence of commands at an agent's hand does what cannot be undone without the person's code.
+
+Flags, environment, a pseudo-terminal, guessed and foreign codes, edited and replayed plans, and
+the raw door: for each irreversible verb. (An agent that rewrites its own account's store or
+policy is beyond level G2: SECURITY.md.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import shlex
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pveops.operations.catalog import list_changes
+from pveops.operations.operation import Tier
+from tests.integration.conftest import BIN, Home
+
+VERBS = {
+    "snapshot.rollback": "pve snapshot rollback web02 old",
+    "snapshot.delete": "pve snapshot delete web02 old",
+    "snapshot.prune": "pve snapshot prune web02 --older-than 0s",
+    "guest.purge": "pve guest purge windows-lab",
+    "guest.convert-to-template": "pve guest convert-to-template windows-lab",
+}
+LIFTED = "pve guest delete pve3/test --without-backup"
+"""Of tier 2, lifted to 3 by what it leaves out."""
+FLAGS = ("--yes", "-y", "--force", "--confirm", "--no-consent", "--code AAAA-2222", "--tier 1")
+ENVIRONS = (
+    {"PVE_YES": "1", "PVE_CONSENT": "yes", "PVE_ACTOR": "person", "CI": "1"},
+    {"PVE_POLICY": "/dev/null", "PVE_TIER": "1", "OPENCLAW_SHELL": ""},
+)
+
+
+def test_every_irreversible_verb_is_attacked_here() -> None:
+    final = {row.id for row in list_changes() if row.tier == Tier.IRREVERSIBLE}
+    assert final == set(VERBS)
+
+
+def prepare(home: Home, operation: str) -> None:
+    """What the verb needs, with the person's code where that takes one."""
+    if operation.startswith("snapshot."):
+        assert home.run("pve snapshot create web02 --snapname old")[0] == 0
+    if operation == "guest.purge":
+        Path(home.environ["PVE_HOME"], "policy.yaml").write_text("trash_days: 0\n")
+        assert home.run("pve guest delete windows-lab")[0] == 3
+        plan, code = newest(home)
+        assert home.run(f"pve-apply {plan} --code {code}")[0] in {0, 8}
+        run = re.findall(r"run_[0-9a-f]+", home.run("pve run list")[1])[0]
+        home.run(f"pve run wait {run}")
+
+
+def newest(home: Home) -> tuple[str, str]:
+    """(plan, code) of the newest message to the person."""
+    text = home.inbox.read_text()
+    return re.findall(r"pl_[0-9a-f]+", text)[-1], re.findall(r"code: (\S+)", text)[-1]
+
+
+def run_at_terminal(home: Home, line: str, typed: str) -> str:
+    """What a process says that finds a terminal on every stream, and no mark of an agent."""
+    master, slave = pty.openpty()
+    program, *words = shlex.split(line)
+    command = [str(BIN / program), *words]
+    process = subprocess.Popen(
+        command, env=home.environ, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    )
+    os.close(slave)
+    os.write(master, typed.encode())
+    said = b"".join(_read_all(master))
+    process.wait(60)
+    os.close(master)
+    return said.decode(errors="replace")
+
+
+def _read_all(master: int) -> Iterator[bytes]:
+    with contextlib.suppress(OSError):
+        while chunk := os.read(master, 65536):
+            yield chunk
+
+
+def attacks(home: Home, line: str) -> None:
+    """Everything that an agent can try without the code."""
+    for flag in FLAGS:
+        assert home.run(f"{line} {flag}")[0] == 2, flag
+    for environ in ENVIRONS:
+        kept = dict(home.environ)
+        home.environ.update(environ)
+        assert home.run(line)[0] == 3
+        home.environ.clear()
+        home.environ.update(kept)
+    for typed in ("yes\nyes\n", "windows-lab\nweb02\n", "web02\nyes\n", "test\nyes\n"):
+        run_at_terminal(home, line, typed)
+    plan, _ = newest(home)
+    for words in ("", "--code AAAA-2222", "--code ''", "--yes"):
+        assert home.run(f"pve-apply {plan} {words}")[0] in {2, 3, 4}, words
+    for typed in ("yes\nyes\n", "windows-lab\nweb02\n"):
+        run_at_terminal(home, f"pve-apply {plan}", typed)
+    foreign, code = stop_code(home)
+    assert home.run(f"pve-apply {plan} --code {code}")[0] == 4
+    assert foreign != plan
+
+
+def stop_code(home: Home) -> tuple[str, str]:
+    """A code that the person got for something else."""
+    return home.plan_a_stop("builder")
+
+
+def raw_door(home: Home) -> None:
+    """`pve api` only reads."""
+    for words in (
+        "delete /nodes/pve2/qemu/901",
+        "set /nodes/pve2/qemu/901/config",
+        "create /nodes/pve2/qemu/901/template",
+        "get /nodes/pve2/qemu/901?_method=DELETE",
+        "get /nodes/pve2/qemu/901 --method DELETE",
+    ):
+        assert home.run(f"pve api {words}")[0] != 0, words
+
+
+def edit_plan(home: Home, plan: str) -> None:
+    """Another guest in a stored plan: what was agreed to is no longer what is there."""
+    store = next(Path(home.environ["PVE_HOME"]).rglob("*.sqlite3"))
+    with contextlib.closing(sqlite3.connect(store)) as db, db:
+        ((content,),) = db.execute("SELECT json FROM plans WHERE id = ?", (plan,))
+        edited = bytes(content).replace(b'"web02"', b'"web01"').replace(b'"tier":3', b'"tier":1')
+        db.execute("UPDATE plans SET json = ? WHERE id = ?", (edited, plan))
+
+
+@pytest.mark.parametrize("operation", VERBS)
+def test_without_the_code_nothing_irreversible_happens(operation: str, home: Home) -> None:
+    line = VERBS[operation]
+    prepare(home, operation)
+    before = home.cluster.effects()
+    attacks(home, line)
+    raw_door(home)
+    assert home.cluster.effects() == before
+    assert home.run(line)[0] == 3
+    plan, code = newest(home)
+    edit_plan(home, plan)
+    assert home.run(f"pve-apply {plan} --code {code}")[0] in {4, 7, 9}
+    assert home.cluster.effects() == before
+
+
+@pytest.mark.parametrize("operation", ["snapshot.delete", "guest.convert-to-template"])
+def test_with_the_code_it_happens_once(operation: str, home: Home) -> None:
+    prepare(home, operation)
+    before = len(home.cluster.effects())
+    assert home.run(VERBS[operation])[0] == 3
+    plan, code = newest(home)
+    assert home.run(f"pve-apply {plan} --code {code}")[0] == 0
+    for _ in range(2):
+        assert home.run(f"pve-apply {plan} --code {code}")[0] in {4, 9}
+    assert len(home.cluster.effects()) == before + 1
+
+
+def test_what_is_lifted_to_irreversible_is_held_as_well(home: Home) -> None:
+    before = home.cluster.effects()
+    attacks(home, LIFTED)
+    assert home.cluster.effects() == before
