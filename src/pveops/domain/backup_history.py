@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.api.tasks import TaskStatus, list_tasks, read_log
@@ -44,12 +43,13 @@ class BackupHistory(NamedTuple):
     unseen: tuple[str, ...]
     """Nodes that do not answer, or whose tasks the token may not see; in words."""
 
-    def results_of(self, vmid: int) -> Iterator[tuple[BackupRun, GuestResult]]:
-        """What runs say of a guest, the newest first."""
+    def latest_results(self) -> dict[int, tuple[BackupRun, GuestResult]]:
+        """What the newest run that tells of a guest says, by vmid."""
+        found: dict[int, tuple[BackupRun, GuestResult]] = {}
         for run in self.runs:
             for result in run.log.results if run.log else ():
-                if result.vmid == vmid:
-                    yield run, result
+                found.setdefault(result.vmid, (run, result))
+        return found
 
 
 def read_history(

@@ -66,6 +66,8 @@ def read_audit(
     history = None
     if since is not None:
         history = read_history(client, inventory, survey.permissions, since, max_logs=_LOGS)
+    latest = history.latest_results() if history else {}
+    storages = {node.name: _storages_of(inventory, node.name) for node in inventory.nodes}
     births = each(
         [guest.node for guest in guests], lambda index: read_birth(client, guests[index])
     )
@@ -77,8 +79,8 @@ def read_audit(
             backups=survey.backups_of(guest.vmid),
             gaps=survey.gaps_for(guest.vmid),
             jobs=jobs,
-            storages=_storages_of(inventory, guest.node),
-            result=next(history.results_of(guest.vmid), None) if history else None,
+            storages=storages.get(guest.node, frozenset()),
+            result=latest.get(guest.vmid),
         )
         for guest, birth in zip(guests, births, strict=True)
     )

@@ -34,7 +34,7 @@ _TEXTS = {
     "compress": "compress",
 }
 _SWITCHES = {"protected": "protected", "repeat_missed": "repeat-missed"}
-_SELECTION = ("vmid", "all", "exclude", "pool")
+_PROSE = frozenset({"comment", "notes-template"})
 _UNSET = ("node", "comment", "notes-template", "exclude", "repeat-missed", "protected")
 _FLAGS = {"schedule": "--schedule", "storage": "--storage", "mode": "--mode", "node": "--node"}
 
@@ -113,7 +113,7 @@ def _change(facts: JobFacts, wanted: Mapping[str, str | None]) -> Decision:
         target=target,
         headline=_headline(facts, old, new),
         guards=job_guards(old),
-        before={key: _shown(old, key) for key in changed},
+        before={key: _told(old, key) for key in changed},
         steps=(call, WaitState("job.values", _GRACE_S, dict(changed))),
         undo=_undo(old, changed),
         raises=reasons_to_raise(facts, new),
@@ -188,6 +188,12 @@ def _shown(job: BackupJob, key: str) -> str | None:
     if key == "enabled":
         return "1" if job.is_enabled else "0"
     return show_job_value(key, job.values[key]) if key in job.values else None
+
+
+def _told(job: BackupJob, key: str) -> str | None:
+    """For records: prose of others by its length alone."""
+    text = _shown(job, key)
+    return f"{len(text)} characters" if text is not None and key in _PROSE else text
 
 
 def _merge(old: BackupJob, changed: Mapping[str, str | None]) -> dict[str, object]:

@@ -31,6 +31,8 @@ _WRITE_RATE = 200 << 20
 """Bytes a second that reach the storage."""
 _SNAPSHOT_TYPES = frozenset({"zfspool", "rbd", "lvmthin", "btrfs"})
 _DEFAULT_PROTECTED = 5
+_LOCKWAIT_MIN = 180
+_LOCK_POLL_S = 1.0
 
 
 @dataclass(slots=True)
@@ -51,6 +53,28 @@ class BackupJob:
     def run(self, task: Task) -> Generator[float, None, None]:
         """The worker's body."""
         storage = self._open_storage(task)
+        yield from self._take_node(task)
+        try:
+            yield from self._back_up_all(task, storage)
+        finally:
+            self.node.vzdump_lock = None
+
+    def _take_node(self, task: Task) -> Generator[float, None, None]:
+        """One run at a time on a node; whoever waits for too long leaves without a last word."""
+        holder = self.node.vzdump_lock
+        if holder is not None and holder.is_running:
+            task.log("INFO: trying to get global lock - waiting...")
+            waited_s = 0.0
+            while self.node.vzdump_lock is not None and self.node.vzdump_lock.is_running:
+                if waited_s >= 60 * int(self.params.get("lockwait", _LOCKWAIT_MIN)):
+                    task.log("ERROR: can't acquire lock '/var/run/vzdump.lock' - got timeout")
+                    raise AbortedError
+                yield _LOCK_POLL_S
+                waited_s += _LOCK_POLL_S
+            task.log("INFO: got global lock")
+        self.node.vzdump_lock = task
+
+    def _back_up_all(self, task: Task, storage: Storage) -> Generator[float, None, None]:
         task.log(f"INFO: starting new backup job: {command_line(self.params)}")
         if self.skipped:
             task.log(f"INFO: skip external VMs: {', '.join(map(str, sorted(self.skipped)))}")

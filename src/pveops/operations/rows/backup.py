@@ -11,6 +11,8 @@ _RESTORABLE = (
 )
 """Without both, PVE leaves a backup out of every list (Storage.pm, check_volume_access)."""
 _NODE = Param("node", "str", "the node, where several have a storage of that name")
+_CONSENTED_S = 43_200
+"""Many backups take hours; what was begun in time may be resumed for half a day."""
 KEEP = tuple(
     Param(f"keep_{period}", "int", f"keep {words}", None, 0, 100_000)
     for period, words in (
@@ -52,6 +54,7 @@ ROWS: tuple[Operation, ...] = (
         decides="pveops.operations.backup:decide_run",
         reads="pveops.domain.backup_facts:read_run_facts",
         is_one_per_node=True,
+        consented_s=_CONSENTED_S,
     ),
     Operation(
         "backup.protect",
