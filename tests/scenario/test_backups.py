@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pveops.errors import (
 )
 from pveops.operations.plan import Plan, Scalar
 from pveops.sim.guest import Guest
-from pveops.sim.seeds.furniture import add_backup
+from pveops.sim.seeds.furniture import add_backup, add_storage
 from pveops.sim.volume import Volume
 from tests.commandline import run_line
 from tests.world import World, make_world
@@ -453,3 +454,57 @@ def test_what_is_pruned_half_way_is_told(tmp_path: Path) -> None:
     assert item.status == "failed"
     assert item.message.startswith("done before that: delete backups:backup/")
     assert len(backups_of(world, 102)) == 2
+
+
+# -- on a Proxmox Backup Server -------------------------------------------------------
+
+
+def make_pbs_world(folder: Path) -> World:
+    """With a second shared storage, `vault`, that has the most room."""
+    world = make_world(folder)
+    add_storage(
+        world.cluster, "vault", "pbs", "backup", total_gib=9000, server="192.0.2.60", datastore="d"
+    )
+    return world
+
+
+@pytest.mark.parametrize("name", ["web02", "proxy"])
+def test_a_backup_server_takes_and_gives_up_backups(name: str, tmp_path: Path) -> None:
+    world = make_pbs_world(tmp_path)
+    receipt = done(ask(world, "run", name, reason="by hand"))
+    vmid = guest_of(world, name).vmid
+    (new,) = [volume for volume in backups_of(world, vmid) if volume.storage == "vault"]
+    assert new.volid in receipt.items[0].message
+    assert str(new.notes).endswith(": by hand (pveops)")
+    done(ask(world, "protect", new.volid))
+    assert new.is_protected
+    assert agree(world, ask(world, "unprotect", new.volid)).status == "done"
+    assert agree(world, ask(world, "delete", new.volid)).status == "done"
+    assert new not in backups_of(world, vmid)
+
+
+def test_pruning_reaches_each_storage_that_holds_some(tmp_path: Path) -> None:
+    """The rules hold on each storage by itself, as in PVE."""
+    world = make_pbs_world(tmp_path)
+    for _ in range(2):
+        done(ask(world, "run", "web02", storage="vault"))
+        world.cluster.timeline.advance(3600)
+    change = ask(world, "prune", "web02", keep_last=1)
+    (item,) = plan_of(change).items
+    assert [loss.partition(":")[0] for loss in item.losses] == ["backups", "backups", "vault"]
+    assert agree(world, change).status == "done"
+    assert [volume.storage for volume in backups_of(world, 102)] == ["backups", "vault"]
+
+
+def test_progress_tells_share_bytes_and_rate(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    told: list[tuple[str, float | None]] = []
+    session = world.session._replace(
+        on_progress=lambda _index, text, share: told.append((text, share))
+    )
+    change = request_change(session, Ask("backup.run", ("nextcloud",)))
+    done(change)
+    shares = [share for _, share in told if share is not None]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert any(re.fullmatch(r"[\d.]+ GiB of 200 GiB, [\d.]+ [GM]iB/s", text) for text, _ in told)
