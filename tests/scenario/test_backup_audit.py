@@ -39,7 +39,7 @@ def test_which_vms_have_no_backup_newer_than_two_days(tmp_path: Path) -> None:
     assert sorted(by_state["none"]) == ["debian-13-template", "scratch", "test", "web01"]
     assert by_state["old"] == ["gitlab"]
     assert len(by_state["ok"]) == 27
-    assert rows[101]["jobs"] == "none"
+    assert rows[101]["coverage"] == "none"
     assert rows[105]["jobs"] == ["nightly"]
     assert rows[105]["last"] == "timeout"
     assert rows[106]["last"] == "ok"
@@ -122,7 +122,7 @@ def test_storages_that_the_token_cannot_see_make_it_unknown(tmp_path: Path) -> N
     roles["AgentOperate"] -= {"Datastore.Audit", "Sys.Audit"}
     rows = audit(world, tmp_path)
     assert {row["state"] for row in rows.values()} == {"unknown"}
-    assert rows[101]["jobs"] == "unknown"
+    assert rows[101]["jobs"] is None
     out = run_line(world, tmp_path, "pve backup audit").out
     assert "jobs cannot be read" in out
 
@@ -132,7 +132,7 @@ def test_a_disabled_job_is_no_coverage(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     world.cluster.backup_jobs["nightly"]["enabled"] = 0
     row = audit(world, tmp_path, "web02")[102]
-    assert (row["jobs"], row["idle_jobs"]) == ("none", ["nightly (disabled)"])
+    assert (row["jobs"], row["idle_jobs"]) == ([], ["nightly (disabled)"])
 
 
 def test_disks_that_no_backup_takes_are_named(tmp_path: Path) -> None:

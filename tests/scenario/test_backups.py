@@ -134,6 +134,24 @@ def test_each_guest_is_backed_up_on_its_own_node(tmp_path: Path) -> None:
     assert len(receipt.items) == 4
 
 
+def test_a_guest_that_moves_at_the_last_moment_is_not_called_backed_up(tmp_path: Path) -> None:
+    """PVE answers `OK` then, and no task (API2/VZDump.pm: silent exit)."""
+    world = make_world(tmp_path)
+    store, guest = world.session.store, guest_of(world, "web02")
+    write = store.write_entry
+
+    def moving(*arguments: Any) -> None:
+        write(*arguments)
+        guest.node = "pve2"
+
+    store.write_entry = moving  # type: ignore[method-assign]
+    receipt = ask(world, "run", "web02").receipt
+    assert receipt is not None
+    assert receipt.status == "failed"
+    assert "PVE reports success, but it is without a new backup" in receipt.items[0].message
+    assert len(backups_of(world, 102)) == 3
+
+
 def test_on_one_node_they_come_one_after_the_other(tmp_path: Path) -> None:
     """A run takes a lock of its node; nothing of ours waits in that queue."""
     world = make_world(tmp_path)
