@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from pveops.cli.run_progress import describe_progress, read_run_progress
 from pveops.domain.selection import Selector
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import Consent, apply_plan, resume_run
 from pveops.engine.change import Change, request_change
 from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask
@@ -27,8 +28,9 @@ from pveops.operations.plan import Plan, Scalar
 from pveops.sim.guest import Guest
 from pveops.sim.seeds.furniture import add_backup, add_storage
 from pveops.sim.volume import Volume
-from tests.commandline import run_line
-from tests.world import World, make_world
+from tests.commandline import call_of, run_line
+from tests.fault.test_matrix import KilledError, kill_at
+from tests.world import World, join_world, make_world
 
 DAY_S = 86_400
 
@@ -526,3 +528,24 @@ def test_progress_tells_share_bytes_and_rate(tmp_path: Path) -> None:
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert any(re.fullmatch(r"[\d.]+ GiB of 200 GiB, [\d.]+ [GM]iB/s", text) for text, _ in told)
+
+
+def test_whoever_looks_at_a_run_is_told_how_far_it_is(tmp_path: Path) -> None:
+    """The process that carries it out is killed while the task goes on."""
+    world = make_world(tmp_path)
+    kill_at(world, 2, before=False)
+    with pytest.raises(KilledError):
+        ask(world, "run", "nextcloud")
+    world.cluster.timeline.advance(120)
+    run = world.session.store.list_runs()[0]
+    told = read_run_progress(call_of(world, tmp_path), run)
+    assert len(told) == 1
+    assert 0 < told[0]["share"] < 1
+    assert told[0]["total_bytes"] == 200 << 30
+    assert re.fullmatch(r": \d+%, [\d.]+ GiB of 200 GiB, [\d.]+ [GM]iB/s", describe_progress(told))
+    shown = run_line(world, tmp_path, f"pve task show {told[0]['upid']}").out
+    assert f"is running{describe_progress(told)}" in shown
+    world.cluster.timeline.advance(3600)
+    heir = join_world(tmp_path, world.seed)
+    assert resume_run(heir.session, run.id).status == "done"
+    assert read_run_progress(call_of(world, tmp_path), run) == []

@@ -119,8 +119,13 @@ def _told(call: Call, row: RunRow) -> Answer:
         return answer_of_receipt(receipt)
     facts = _item(call, row)
     if state == "running":
+        from pveops.cli.run_progress import describe_progress, read_run_progress
+
+        progress = read_run_progress(call, row)
+        facts = facts | {"progress": progress}
         error = PendingError(
-            f"{row.id} ({facts['operation']} of {facts['targets']}) is being carried out",
+            f"{row.id} ({facts['operation']} of {facts['targets']}) is being carried out"
+            f"{describe_progress(progress)}",
             hint=f"pve run wait {row.id}",
             details={"run": row.id},
         )
