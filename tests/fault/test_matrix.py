@@ -55,6 +55,8 @@ VERBS: dict[str, tuple[str, dict[str, Scalar]]] = {
     "purge-ct": ("guest.purge", {"name": "sandbox"}),
     "clone-vm": ("guest.clone", {"name": "debian-13-template", "params.name": "new"}),
     "clone-ct": ("guest.clone", {"name": "sandbox", "params.name": "new"}),
+    "backup-vm": ("backup.run", {"name": "web02"}),
+    "backup-ct": ("backup.run", {"name": "proxy"}),
     "migrate-vm": ("guest.migrate", {"name": "web02", "node": "pve3"}),
     "migrate-stopped": ("guest.migrate", {"name": "windows-lab", "node": "pve1"}),
     "migrate-ct": ("guest.migrate", {"name": "proxy", "node": "pve3", "restart": True}),
@@ -83,6 +85,7 @@ DISKS = {
     "disk.move": ("POST", "/move_disk$"),
     "guest.convert-to-template": ("POST", "/template$"),
     "guest.clone": ("POST", "/clone$"),
+    "backup.run": ("POST", "/vzdump$"),
     "guest.migrate": ("POST", "/migrate$"),
 }
 CONFIG = r"/config$"

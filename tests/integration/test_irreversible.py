@@ -29,7 +29,11 @@ VERBS = {
     "snapshot.prune": "pve snapshot prune web02 --older-than 0s",
     "guest.purge": "pve guest purge windows-lab",
     "guest.convert-to-template": "pve guest convert-to-template windows-lab",
+    "backup.unprotect": "pve backup unprotect VOLID",
+    "backup.delete": "pve backup delete VOLID",
+    "backup.prune": "pve backup prune web02 --keep-last 1",
 }
+"""VOLID stands for the newest backup of web02."""
 LIFTED = "pve guest delete pve3/test --without-backup"
 """Of tier 2, lifted to 3 by what it leaves out."""
 FLAGS = ("--yes", "-y", "--force", "--confirm", "--no-consent", "--code AAAA-2222", "--tier 1")
@@ -44,8 +48,20 @@ def test_every_irreversible_verb_is_attacked_here() -> None:
     assert final == set(VERBS)
 
 
+def line_of(home: Home, operation: str) -> str:
+    """The command that an agent would try."""
+    line = VERBS[operation]
+    if "VOLID" not in line:
+        return line
+    listed = home.run("pve backup list web02 --json")[1]
+    return line.replace("VOLID", re.findall(r"backups:backup/[^\"]+", listed)[0])
+
+
 def prepare(home: Home, operation: str) -> None:
     """What the verb needs, with the person's code where that takes one."""
+    if operation == "backup.unprotect":
+        volid = line_of(home, operation).rpartition(" ")[2]
+        assert home.run(f"pve backup protect {volid}")[0] == 0
     if operation.startswith("snapshot."):
         assert home.run("pve snapshot create web02 --snapname old")[0] == 0
     if operation == "guest.purge":
@@ -135,8 +151,8 @@ def edit_plan(home: Home, plan: str) -> None:
 
 @pytest.mark.parametrize("operation", VERBS)
 def test_without_the_code_nothing_irreversible_happens(operation: str, home: Home) -> None:
-    line = VERBS[operation]
     prepare(home, operation)
+    line = line_of(home, operation)
     before = home.cluster.effects()
     attacks(home, line)
     raw_door(home)
@@ -148,11 +164,11 @@ def test_without_the_code_nothing_irreversible_happens(operation: str, home: Hom
     assert home.cluster.effects() == before
 
 
-@pytest.mark.parametrize("operation", ["snapshot.delete", "guest.convert-to-template"])
+@pytest.mark.parametrize("operation", ["snapshot.delete", "backup.delete"])
 def test_with_the_code_it_happens_once(operation: str, home: Home) -> None:
     prepare(home, operation)
     before = len(home.cluster.effects())
-    assert home.run(VERBS[operation])[0] == 3
+    assert home.run(line_of(home, operation))[0] == 3
     plan, code = newest(home)
     assert home.run(f"pve-apply {plan} --code {code}")[0] == 0
     for _ in range(2):

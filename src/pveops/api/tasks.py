@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from pveops.api.client import Client
 from pveops.api.encode import Value
 from pveops.api.port import api_path
-from pveops.api.progress import find_percent
+from pveops.api.progress import Amount, find_amount, find_percent
 from pveops.clock import Clock
 from pveops.errors import NotFoundError, ProtocolError, UnreachableError, UsageError
 from pveops.ids import Upid, parse_upid
@@ -105,9 +105,11 @@ class TaskProgress(NamedTuple):
     share: float | None
     """Between 0 and 1, as far as the log tells; many tasks tell none."""
     text: str
-    """The newest line of the log."""
+    """The newest line of the log; where it tells bytes or a rate, these alone."""
     lines: tuple[str, ...]
     """The lines since the last remark."""
+    amount: Amount | None = None
+    """Bytes and rate, as far as the newest line tells them."""
 
 
 OnProgress = Callable[[TaskProgress], None]
@@ -236,6 +238,7 @@ class _Wait:
         self._seen_lines = 0
         self._share: float | None = None
         self._last_line = ""
+        self._amount: Amount | None = None
         self._log_due = self._began + _FIRST_LOG_S
 
     def run(self) -> TaskOutcome:
@@ -310,9 +313,10 @@ class _Wait:
         for line in lines:
             percent = find_percent(line)
             self._share = self._share if percent is None else percent / 100
-            self._last_line = line
+            self._amount = find_amount(line)
+            self._last_line = self._amount.words if self._amount else line
         elapsed = self._clock.monotonic() - self._began
-        self._on_progress(TaskProgress(elapsed, self._share, self._last_line, lines))
+        self._on_progress(TaskProgress(elapsed, self._share, self._last_line, lines, self._amount))
 
     def _read_new_lines(self) -> tuple[str, ...]:
         """What came since the last look; nothing when the log cannot be read."""

@@ -13,6 +13,8 @@ NOUNS = {
     "disk": ("pveops.cli.disk:group", "disks of guests: list, grow, move, detach, attach"),
     "template": ("pveops.cli.template:group", "what guests are made from: list, show, check"),
     "snapshot": ("pveops.cli.snapshot:group", "snapshots: list, create, rollback, delete, prune"),
+    "backup": ("pveops.cli.backup:group", "backups: list, show, run, audit, why, prune, ..."),
+    "job": ("pveops.cli.job:group", "backup jobs: list, show, next, create, change, enable, ..."),
     "node": ("pveops.cli.node:group", "nodes: list, show"),
     "storage": ("pveops.cli.storage:group", "storages: list, show"),
     "task": ("pveops.cli.task:group", "tasks: list, show, log, wait, cancel"),

@@ -229,7 +229,7 @@ def _item_row(item: ItemOutcome) -> dict[str, Any]:
         "id": item.target.id,
         "name": item.target.name,
         "status": item.status,
-        "message": item.message,
+        "message": f"{item.message} ({item.exitstatus})" if _has_warnings(item) else item.message,
         "upid": item.upid,
         "hint": item.hint,
     }
@@ -258,7 +258,16 @@ def _error(receipt: Receipt) -> dict[str, Any] | None:
 
 def _next(receipt: Receipt) -> tuple[str, ...]:
     hints = dict.fromkeys(item.hint for item in receipt.items if item.exit_code and item.hint)
-    return (*tuple(hints)[:3], *_undo(receipt))
+    warned = [
+        f"pve task log {item.upid}   # {item.exitstatus}"
+        for item in receipt.items
+        if _has_warnings(item) and not item.exit_code
+    ]
+    return (*tuple(hints)[:3], *warned[:3], *_undo(receipt))
+
+
+def _has_warnings(item: ItemOutcome) -> bool:
+    return item.exitstatus.startswith("WARNINGS: ")
 
 
 def _undo(receipt: Receipt) -> tuple[str, ...]:

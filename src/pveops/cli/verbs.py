@@ -122,6 +122,16 @@ def storage_verb(verb: str) -> click.Command:
     return change_command(f"storage.{verb}")
 
 
+def backup_verb(verb: str) -> click.Command:
+    """`pve backup VERB`."""
+    return change_command(f"backup.{verb}")
+
+
+def job_verb(verb: str) -> click.Command:
+    """`pve job VERB`."""
+    return change_command(f"job.{verb}")
+
+
 def snapshot_verb(verb: str) -> click.Command:
     """`pve snapshot VERB`."""
     return change_command(f"snapshot.{verb}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.api.port import api_path
@@ -59,6 +59,42 @@ def backup_of_row(row: Row, storage: str) -> Backup:
     )
 
 
+def read_backups_on(
+    client: Client, node: str, storage: str, vmid: int | None = None
+) -> tuple[Backup, ...]:
+    """What a storage holds, of one guest or of all, oldest first. One request.
+
+    PVE leaves out, without a word, what the token may not restore (Storage.pm,
+    check_volume_access).
+    """
+    path = api_path("nodes", node, "storage", storage, "content")
+    rows = rows_of(client.get(path, {"content": "backup", "vmid": vmid}))
+    return tuple(sorted(backup_of_row(row, storage) for row in rows))
+
+
+def summarize_backups(backups: Iterable[Backup]) -> str:
+    """How many there are, and a short hash of which, with their protection: for comparisons."""
+    import hashlib
+
+    words = [f"{each.volid} {each.size_bytes} {each.is_protected}" for each in sorted(backups)]
+    return f"{len(words)} ({hashlib.sha256(chr(10).join(words).encode()).hexdigest()[:12]})"
+
+
+def roomiest(storages: Iterable[Storage]) -> Storage | None:
+    """Where a backup goes when nobody says where: a shared storage first, then by free space."""
+    return max(
+        storages,
+        key=lambda each: (each.is_shared, each.total_bytes - each.used_bytes),
+        default=None,
+    )
+
+
+def takes_backups(storage: Storage, node: str) -> bool:
+    """Whether backups of the node's guests can go there now."""
+    is_up = storage.node == node and storage.status == "available"
+    return is_up and "backup" in storage.content
+
+
 def places_of_backups(inventory: Inventory, near: str = "") -> Iterator[Storage]:
     """Each storage for backups once: a shared one by a node that has it (`near` if it can)."""
     seen: dict[str, Storage] = {}
@@ -91,13 +127,10 @@ def read_guest_backups(
         if storage.status != "available":
             unseen.append(f"{storage.storage} on {storage.node}")
             continue
-        path = api_path("nodes", storage.node, "storage", storage.storage, "content")
         try:
-            data = client.get(path, {"content": "backup", "vmid": guest.vmid})
+            backups += read_backups_on(client, storage.node, storage.storage, guest.vmid)
         except PveopsError:
             unseen.append(f"{storage.storage} on {storage.node}")
-            continue
-        backups += [backup_of_row(row, storage.storage) for row in rows_of(data)]
     mine = [
         backup
         for backup in backups

@@ -39,6 +39,16 @@ class Disk(NamedTuple):
         return self.slot.startswith(_SPECIAL)
 
 
+def is_backed_up(kind: Kind, disk: Disk) -> bool:
+    """Whether vzdump takes a volume (QemuServer.pm; LXC/Config.pm asks mount points)."""
+    options = disk.options.split(",")
+    if disk.is_unused:
+        return False
+    if kind == "qemu":
+        return "backup=0" not in options
+    return disk.slot == "rootfs" or (bool(disk.storage) and "backup=1" in options)
+
+
 def list_disks(kind: Kind, config: GuestConfig) -> tuple[Disk, ...]:
     """The guest's disks, CD-ROMs and cloud-init drives left out, by slot; unused ones last."""
     disks = [_disk_of(slot, text) for slot, text in disks_of(kind, config.values).items()]

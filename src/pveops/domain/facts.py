@@ -85,6 +85,8 @@ class Scene(NamedTuple):
     now: float
     """Seconds since the epoch by the server's clock."""
     rules: Rules = Rules()
+    reason: str = ""
+    """Why the caller asks."""
     template: GuestTemplate | None = None
     """The template for guests that the parameters name."""
     past_moves: tuple[PastMove, ...] = ()

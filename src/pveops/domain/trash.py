@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from pveops.domain.backup import BackupView, read_guest_backups
+from pveops.domain.backup import BackupView, read_guest_backups, takes_backups
 from pveops.domain.disk import Disk, list_disks
 from pveops.domain.facts import GuestFacts, Scene, read_guest_facts
 from pveops.domain.guest import Guest, GuestConfig
@@ -89,10 +89,6 @@ def read_facts_to_delete(client: Client, guest: Guest, scene: Scene) -> TrashFac
         disks=list_disks(guest.kind, base.config),
         backups=read_guest_backups(client, guest, base.config, scene.inventory),
         backup_storages=tuple(
-            storage
-            for storage in scene.inventory.storages
-            if storage.node == guest.node
-            and storage.status == "available"
-            and "backup" in storage.content
+            each for each in scene.inventory.storages if takes_backups(each, guest.node)
         ),
     )

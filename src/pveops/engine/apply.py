@@ -17,7 +17,7 @@ from pveops.engine.course import Course, Ending, is_settled, prolong
 from pveops.engine.executor import ItemRun
 from pveops.engine.gate import Verdict, judge_plan
 from pveops.engine.outcome import PARTIAL, ItemOutcome, Receipt, sum_up
-from pveops.engine.pool import IN_ALL, run_bounded
+from pveops.engine.pool import IN_ALL, PER_NODE, run_bounded
 from pveops.engine.process import ProcessMark, is_alive, own_mark
 from pveops.engine.session import Session
 from pveops.engine.store import Entry, PlanRow, RunRow
@@ -294,8 +294,12 @@ def _carry_out(
         return course.begin(plan.items[index].target, begin)
 
     nodes = [item.target.node for item in plan.items]
-    in_all = 1 if operation.is_sequential else operation.in_flight or IN_ALL
-    outcomes = run_bounded(nodes, work, in_all=in_all)
+    outcomes = run_bounded(
+        nodes,
+        work,
+        per_node=1 if operation.is_one_per_node else PER_NODE,
+        in_all=1 if operation.is_sequential else operation.in_flight or IN_ALL,
+    )
     return _end(session, run, plan, outcomes, started, course.end(outcomes))
 
 

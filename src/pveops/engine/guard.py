@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pveops.api.tasks import get_status
+from pveops.domain.backup import read_backups_on
 from pveops.domain.guest import GuestRef, read_guest_config, read_guest_state
+from pveops.domain.job import find_job
 from pveops.errors import NotFoundError, StalePlanError
-from pveops.operations.guards import guest_guards
-from pveops.operations.plan import Item, Scalar
+from pveops.operations.guards import backup_guard, backups_place, guest_guards, job_guards
+from pveops.operations.plan import Item, Scalar, Target
 from pveops.operations.task import task_guards
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _LASTING = ("name", "identity")
 
 
 def check_guards(client: Client, item: Item) -> None:
-    """Two requests to the target's node, one for a task; for a new guest, to its source's.
+    """Two requests to the target's node, one for a task or job; for a new guest, to its source's.
 
     Raises StalePlanError naming each changed field.
 
@@ -54,8 +56,28 @@ def _read(client: Client, item: Item) -> dict[str, Scalar]:
     target = item.source or item.target
     if not item.guards:
         return {}
+    now = _read_backups(client, item)
     if target.kind == "task":
-        return task_guards(get_status(client, target.id).is_running)
+        return now | task_guards(get_status(client, target.id).is_running)
+    if target.kind == "job":
+        return now | job_guards(find_job(client, target.id))
+    if target.kind in {"qemu", "lxc"}:
+        return now | _read_guest(client, target)
+    return now
+
+
+def _read_backups(client: Client, item: Item) -> dict[str, Scalar]:
+    """One request for each storage whose backups the plan relies on."""
+    found: dict[str, Scalar] = {}
+    for field in item.guards:
+        place = backups_place(field)
+        if place is not None:
+            backups = read_backups_on(client, place.node, place.storage, place.vmid)
+            found |= backup_guard(place.storage, place.node, backups, place.vmid)
+    return found
+
+
+def _read_guest(client: Client, target: Target) -> dict[str, Scalar]:
     ref = GuestRef(
         int(target.id), "lxc" if target.kind == "lxc" else "qemu", target.node, target.name
     )

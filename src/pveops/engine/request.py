@@ -154,6 +154,7 @@ def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
         params=ask.params,
         now=session.reader.server_time(),
         rules=_rules(session, inventory),
+        reason=sanitize_text(ask.reason, _MAX_REASON),
         template=_template(session, ask),
         past_moves=list_past_moves(session.store, session.cluster) if is_of_node else (),
     )

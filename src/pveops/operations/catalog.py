@@ -10,12 +10,14 @@ from pveops.errors import UsageError
 from pveops.operations.operation import Operation
 from pveops.operations.rows import (
     api,
+    backup,
     clone,
     cluster,
     config,
     create,
     disk,
     guest,
+    job,
     move,
     node,
     power,
@@ -35,6 +37,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *trash.ROWS,
     *disk.ROWS,
     *snapshot.ROWS,
+    *backup.ROWS,
+    *job.ROWS,
     *move.ROWS,
     *node.ROWS,
     *storage.ROWS,

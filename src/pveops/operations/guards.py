@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pveops.domain.backup import Backup, summarize_backups
 from pveops.domain.guest import GuestConfig, GuestState
+from pveops.domain.job import BackupJob, job_text
 from pveops.operations.plan import Scalar
 
 
@@ -18,3 +23,34 @@ def guest_guards(state: GuestState, config: GuestConfig) -> dict[str, Scalar]:
         "identity": config.identity,
         "digest": config.digest,
     }
+
+
+_BACKUPS = "backups"
+
+
+def backup_guard(
+    storage: str, node: str, backups: Sequence[Backup], vmid: int
+) -> dict[str, Scalar]:
+    """That a storage holds the same backups of a vmid still, with the same protection."""
+    return {f"{_BACKUPS}/{storage}/{node}/{vmid}": summarize_backups(backups)}
+
+
+class BackupsPlace(NamedTuple):
+    """Where a guard about backups is to be read."""
+
+    storage: str
+    node: str
+    vmid: int
+
+
+def backups_place(field: str) -> BackupsPlace | None:
+    """What the name of a guard says; None for guards about something else."""
+    parts = field.split("/")
+    if parts[0] != _BACKUPS:
+        return None
+    return BackupsPlace(parts[1], parts[2], int(parts[3]))
+
+
+def job_guards(job: BackupJob | None) -> dict[str, Scalar]:
+    """That a job is as it was; PVE keeps no digest of them (API2/Backup.pm)."""
+    return {"job": job_text(job)}

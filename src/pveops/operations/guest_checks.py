@@ -33,7 +33,12 @@ def check_stored_change(facts: GuestFacts) -> Iterator[Finding]:
     """
     yield from check_lock(facts)
     yield from check_tasks(facts, backup_blocks=True)
-    if facts.is_quorate is False:
+    yield from check_quorum(facts.is_quorate)
+
+
+def check_quorum(is_quorate: bool | None) -> Iterator[Finding]:
+    """Without quorum PVE locks nothing that the nodes share, and configures nothing."""
+    if is_quorate is False:
         yield Finding(
             "cluster.no-quorum",
             "block",

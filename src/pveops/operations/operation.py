@@ -93,6 +93,8 @@ class Operation(NamedTuple):
     and the scene, once a guest; for `Targets.NEW` with client and scene, once."""
     is_sequential: bool = False
     """One target after the other, since each loads storage or locks something shared."""
+    is_one_per_node: bool = False
+    """One target of a node after the other, while other nodes work on theirs."""
     metavar: str = "GUEST"
     """What its one target is called in the help."""
     in_flight: int = 0

@@ -80,11 +80,12 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whom an item is about, and what tells it from another in its place."""
 
     kind: str
-    """`qemu`, `lxc`, or `task`."""
+    """`qemu`, `lxc`, `task`, `volume`, or `job`."""
     id: str
-    """The vmid, or the UPID."""
+    """The vmid, the UPID, the volume id, the job's id."""
     name: str
     node: str
+    """Empty for what belongs to the whole cluster."""
     identity: str = ""
     digest: str = ""
     tags: tuple[str, ...] = ()
@@ -99,7 +100,7 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.kind == "node":
             return f"node {self.name}"
         if noun is None:
-            return f"{self.kind} {self.name} on {self.node}"
+            return f"{self.kind} {self.name}{f' on {self.node}' if self.node else ''}"
         return f"{self.name or '(no name)'} ({noun} {self.id} on {self.node})"
 
     @property

@@ -6,6 +6,7 @@ with its node, and marks it. What destroys is `guest purge`.
 
 from __future__ import annotations
 
+from pveops.domain.backup import roomiest
 from pveops.domain.config_text import normal_value
 from pveops.domain.facts import GuestFacts
 from pveops.domain.guest import split_tags
@@ -23,14 +24,14 @@ from pveops.operations.decision import Decision
 from pveops.operations.findings import blocks_among
 from pveops.operations.guards import guest_guards
 from pveops.operations.guest_checks import worst_first
-from pveops.operations.plan import Call, Item, Scalar, Step, WaitState, WaitTask
+from pveops.operations.plan import Call, Item, Scalar, Step, WaitState
 from pveops.operations.power import power_steps
 from pveops.operations.subject import headline_of, target_of
 from pveops.operations.trash_checks import check_delete, check_undelete, fresh_backup
+from pveops.operations.vzdump import Backup, vzdump_steps
 from pveops.units import format_duration
 
 _GRACE_S = 30.0
-_BACKUP_S = 86_400.0
 
 
 def decide_delete(_operation: str, facts: TrashFacts, params: dict[str, Scalar]) -> Decision:
@@ -39,7 +40,7 @@ def decide_delete(_operation: str, facts: TrashFacts, params: dict[str, Scalar])
     if _is_in_trash(base) and not base.state.is_running and not base.config.starts_on_boot:
         return Decision(target, (), is_already_so=True, state="in the trash")
     is_waived = bool(params.get("without_backup"))
-    storage = None if is_waived or fresh_backup(facts) else choose_storage(facts)
+    storage = None if is_waived or fresh_backup(facts) else roomiest(facts.backup_storages)
     found = worst_first(check_delete(facts, params, storage))
     if blocks_among(found):
         return Decision(target, found, state=base.state.power)
@@ -61,15 +62,6 @@ def decide_delete(_operation: str, facts: TrashFacts, params: dict[str, Scalar])
         raises=("no backup is made first",) if is_waived and not fresh_backup(facts) else (),
     )
     return Decision(target, found, item, state=base.state.power)
-
-
-def choose_storage(facts: TrashFacts) -> Storage | None:
-    """Where the backup goes: the storage with the most room."""
-    return max(
-        facts.backup_storages,
-        key=lambda each: (each.is_shared, each.total_bytes - each.used_bytes),
-        default=None,
-    )
 
 
 def decide_undelete(_operation: str, facts: GuestFacts, params: dict[str, Scalar]) -> Decision:
@@ -99,29 +91,9 @@ def decide_undelete(_operation: str, facts: GuestFacts, params: dict[str, Scalar
 
 
 def _backup_steps(facts: GuestFacts, storage: Storage) -> tuple[Step, ...]:
-    """A backup that nothing prunes, and that prunes nothing (API2/VZDump.pm: `remove` is 1)."""
-    guest = facts.guest
-    sent: dict[str, Scalar] = {
-        "vmid": guest.vmid,
-        "storage": storage.storage,
-        "mode": "snapshot",
-        "compress": "zstd",
-        "remove": False,
-        "protected": True,
-        "notes-template": "{{guestname}}: before pve guest delete",
-    }
-    if storage.type == "pbs":
-        del sent["compress"]
-    call = Call(
-        "POST",
-        f"/nodes/{guest.node}/vzdump",
-        sent,
-        effect="C",
-        task_types=("vzdump",),
-        does=f"back up to {storage.storage}",
-    )
-    expect: dict[str, Scalar] = {"storage": storage.storage, "since": facts.read_at}
-    return call, WaitTask(_BACKUP_S), WaitState("backup.exists", _GRACE_S, expect)
+    """A backup that nothing prunes."""
+    note = "before pve guest delete"
+    return vzdump_steps(Backup(facts.guest, storage, note, facts.read_at, is_protected=True))
 
 
 def _shutdown_steps(facts: GuestFacts, params: dict[str, Scalar]) -> tuple[Step, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pveops.domain.backup import Backup
-from pveops.domain.disk import Disk
+from pveops.domain.disk import Disk, is_backed_up
 from pveops.domain.facts import GuestFacts
 from pveops.domain.storage import Storage
 from pveops.domain.trash import TrashFacts, mark_of
@@ -115,13 +115,7 @@ def _check_room(facts: TrashFacts, storage: Storage) -> Iterator[Finding]:
 
 
 def _is_left_out(facts: TrashFacts, disk: Disk) -> bool:
-    """Whether vzdump leaves a volume out (QemuServer.pm; LXC/Config.pm asks mount points)."""
-    options = disk.options.split(",")
-    if disk.is_unused:
-        return True
-    if facts.base.guest.kind == "qemu":
-        return "backup=0" in options
-    return disk.slot != "rootfs" and "backup=1" not in options
+    return not is_backed_up(facts.base.guest.kind, disk)
 
 
 def check_undelete(facts: GuestFacts, *, starts: bool) -> Iterator[Finding]:

@@ -31,6 +31,8 @@ _WRITE_RATE = 200 << 20
 """Bytes a second that reach the storage."""
 _SNAPSHOT_TYPES = frozenset({"zfspool", "rbd", "lvmthin", "btrfs"})
 _DEFAULT_PROTECTED = 5
+_LOCKWAIT_MIN = 180
+_LOCK_POLL_S = 1.0
 
 
 @dataclass(slots=True)
@@ -45,10 +47,34 @@ class BackupJob:
     """Guests for which the caller has VM.Backup."""
     notices: list[str]
     """What the notification system says at the end."""
+    may_allocate: bool = False
+    """The caller has Datastore.Allocate on the storage."""
 
     def run(self, task: Task) -> Generator[float, None, None]:
         """The worker's body."""
         storage = self._open_storage(task)
+        yield from self._take_node(task)
+        try:
+            yield from self._back_up_all(task, storage)
+        finally:
+            self.node.vzdump_lock = None
+
+    def _take_node(self, task: Task) -> Generator[float, None, None]:
+        """One run at a time on a node; whoever waits for too long leaves without a last word."""
+        holder = self.node.vzdump_lock
+        if holder is not None and holder.is_running:
+            task.log("INFO: trying to get global lock - waiting...")
+            waited_s = 0.0
+            while self.node.vzdump_lock is not None and self.node.vzdump_lock.is_running:
+                if waited_s >= 60 * int(self.params.get("lockwait", _LOCKWAIT_MIN)):
+                    task.log("ERROR: can't acquire lock '/var/run/vzdump.lock' - got timeout")
+                    raise AbortedError
+                yield _LOCK_POLL_S
+                waited_s += _LOCK_POLL_S
+            task.log("INFO: got global lock")
+        self.node.vzdump_lock = task
+
+    def _back_up_all(self, task: Task, storage: Storage) -> Generator[float, None, None]:
         task.log(f"INFO: starting new backup job: {command_line(self.params)}")
         if self.skipped:
             task.log(f"INFO: skip external VMs: {', '.join(map(str, sorted(self.skipped)))}")
@@ -138,7 +164,8 @@ class BackupJob:
         existing = self._backups_of(storage, guest)
         protected = sum(volume.is_protected for volume in existing)
         if self.params.get("protected"):
-            limit = int(storage.options.get("max-protected-backups", _DEFAULT_PROTECTED))
+            default = -1 if self.may_allocate else _DEFAULT_PROTECTED
+            limit = int(storage.options.get("max-protected-backups", default))
             if limit > -1 and protected >= limit:
                 raise TaskError(
                     f"The number of protected backups per guest is limited to {limit} "
@@ -422,7 +449,7 @@ def _notes(template: str, node: Node, guest: Guest) -> str:
         "cluster": node.cluster.name or "standalone node",
     }
     text = re.sub(r"\{\{(\w+)\}\}", lambda match: values.get(match[1], match[0]), template)
-    return text.replace("\\n", "\n").replace("\\\\", "\\")
+    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], text)
 
 
 def _stamp(moment: float) -> str:

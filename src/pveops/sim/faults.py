@@ -26,6 +26,7 @@ KINDS: dict[str, str] = {
     "empty-after": "executed, and answered with status 200 without a body",
     "truncated": "executed, and the answer's JSON is cut in the middle",
     "task-error": "executed, but the task ends at once with `reason`",
+    "task-warnings": "executed, and the task goes on with a warning, `reason`",
     "task-vanish": "executed, but the worker is killed: `unexpected status`",
 }
 

@@ -57,6 +57,8 @@ class Node:
     consoles: Consoles = field(default_factory=Consoles)
     pending_updates: list[dict[str, Any]] = field(default_factory=list)
     """Rows of GET apt/update."""
+    vzdump_lock: Task | None = None
+    """Who holds /var/run/vzdump.lock."""
     temporary_files: dict[str, bytes] = field(default_factory=dict)
     """Uploads below /var/tmp by path, until their task has taken them."""
 

@@ -99,7 +99,7 @@ def _after_effect(
         return RawAnswer(200, "OK")
     elif fault.kind == "truncated":
         answer.body = answer.body[: len(answer.body) // 2]
-    elif fault.kind in {"task-error", "task-vanish"}:
+    elif fault.kind in {"task-error", "task-vanish", "task-warnings"}:
         _break_task(cluster, fault, entry)
     return answer
 
@@ -110,7 +110,16 @@ def _break_task(cluster: Cluster, fault: Fault, entry: dict[str, Any]) -> None:
         for node in cluster.nodes.values():
             task: Task | None = node.tasks.get(upid)
             if task is not None and task.is_running:
-                task.vanish() if fault.kind == "task-vanish" else task.fail(fault.reason)
+                _break(task, fault)
+
+
+def _break(task: Task, fault: Fault) -> None:
+    if fault.kind == "task-vanish":
+        task.vanish()
+    elif fault.kind == "task-warnings":
+        task.warn(fault.reason)
+    else:
+        task.fail(fault.reason)
 
 
 def _foreign_page() -> RawAnswer:

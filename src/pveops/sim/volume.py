@@ -77,6 +77,8 @@ class Volume:
     notes: str | None = None
     is_protected: bool = False
     subtype: str | None = None
+    verification: str = ""
+    """Of a backup on a Proxmox Backup Server: `ok`, `failed`, or nothing yet."""
     snapshots: list[str] = field(default_factory=list)
     archive: Any = None
     """What a backup holds: the guest as it was."""

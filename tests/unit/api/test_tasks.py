@@ -11,7 +11,7 @@ import pytest
 
 from pveops.api.client import Client
 from pveops.api.port import Request, Response
-from pveops.api.progress import find_percent
+from pveops.api.progress import Amount, find_amount, find_percent
 from pveops.api.tasks import (
     OutcomeKind,
     TaskProgress,
@@ -339,3 +339,58 @@ def test_the_share_is_read_from_the_forms_that_pve_prints(
 ) -> None:
     """The lines are of qemu-server (VZDump.pm, QemuMigrate.pm, BlockJob.pm), qemu-img, wget."""
     assert find_percent(line) == (None if percent is None else pytest.approx(percent))
+
+
+_MIB, _GIB = 1 << 20, 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("line", "amount"),
+    [
+        (
+            "INFO:  12% (1.5 GiB of 10.0 GiB) in 1m 3s, read: 512.0 MiB/s, write: 0 B/s",
+            Amount(3 * _GIB // 2, 10 * _GIB, 512 * _MIB),
+        ),
+        (
+            "mirror-scsi0: transferred 10.0 GiB of 32.0 GiB (31.25%) in 1m 2s, still busy",
+            Amount(10 * _GIB, 32 * _GIB),
+        ),
+        (
+            "INFO: transferred 1.00 GiB in 12 seconds (64.0 MiB/s)",
+            Amount(_GIB, None, 64 * _MIB),
+        ),
+        (
+            "INFO: Total bytes written: 1288490188 (1.2GiB, 100MiB/s)",
+            Amount(1_288_490_188, None, 100 * _MIB),
+        ),
+        ("INFO: root.pxar: processed 2 GiB in 1m, uploaded 512 MiB", Amount(2 * _GIB)),
+        (
+            "INFO: root.pxar: had to backup 1 GiB of 5 GiB (compressed 500 MiB) in 12.34 s",
+            Amount(_GIB, 5 * _GIB),
+        ),
+        ("progress 7% (read 751632384 bytes, duration 3 sec)", Amount(751_632_384)),
+        ("INFO: backup is sparse: 20.0 GiB (62%) total zero data", None),
+        ("INFO: archive file size: 1.23GB", None),
+        ("INFO: starting first sync /proc/4711/root/ to /var/tmp/x", None),
+        ("", None),
+    ],
+)
+def test_bytes_and_rate_are_read_from_the_forms_of_backups(
+    line: str, amount: Amount | None
+) -> None:
+    """The lines are of qemu-server (VZDump), tar, and proxmox-backup-client."""
+    assert find_amount(line) == amount
+
+
+def test_a_watcher_is_told_bytes_and_rate_instead_of_the_line(
+    client: Client, node: TaskNode, clock: VirtualClock
+) -> None:
+    node.ends_at = 30.0
+    node.lines = [
+        (0.0, "INFO: starting new backup job"),
+        (5.0, "INFO:  10% (1.0 GiB of 10.0 GiB) in 5s, read: 1.0 GiB/s, write: 1.0 GiB/s"),
+    ]
+    told: list[TaskProgress] = []
+    wait_for_task(client, UPID, clock, on_progress=told.append)
+    assert "1.0 GiB of 10 GiB, 1.0 GiB/s" in [each.text for each in told]
+    assert Amount(_GIB, 10 * _GIB, _GIB) in [each.amount for each in told]

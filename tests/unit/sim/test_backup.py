@@ -63,6 +63,29 @@ def test_the_guest_is_locked_as_long_as_its_backup_runs(node: Node) -> None:
     assert node.cluster.guests[100].lock == ""
 
 
+def test_a_node_makes_one_backup_at_a_time(node: Node) -> None:
+    """VZDump.pm getlock, with its words."""
+    first, second = _run(node), _run(node)
+    assert second.log_lines[-1] == "INFO: trying to get global lock - waiting..."
+    node.cluster.timeline.advance(60)
+    assert (first.exitstatus, second.exitstatus) == ("OK", "OK")
+    assert second.log_lines[1] == "INFO: got global lock"
+
+
+def test_who_waits_for_too_long_leaves_without_a_last_word(node: Node) -> None:
+    """API2/VZDump.pm ends the worker with exit(-1)."""
+    first, second = _run(node), _run(node, lockwait=0)
+    node.cluster.timeline.advance(60)
+    assert (first.exitstatus, second.exitstatus) == ("OK", "unexpected status")
+
+
+def test_a_run_that_was_killed_holds_nobody_up(node: Node) -> None:
+    _run(node).abort()
+    second = _run(node)
+    node.cluster.timeline.advance(60)
+    assert second.exitstatus == "OK"
+
+
 def test_stop_mode_shuts_a_vm_down_and_lets_it_run_again(node: Node) -> None:
     guest = node.cluster.guests[100]
     start_process(node.cluster, node, guest)

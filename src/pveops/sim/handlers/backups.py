@@ -50,7 +50,9 @@ def back_up(call: Call) -> str:
         return "OK"
     check(call, f"/storage/{params.get('storage') or 'local'}", "Datastore.AllocateSpace")
     allowed = frozenset(vmid for vmid in local if may(call, f"/vms/{vmid}", "VM.Backup"))
-    job = BackupJob(call.node, local, elsewhere, params, allowed, notices_of_backup(call))
+    may_allocate = may(call, f"/storage/{params.get('storage') or 'local'}", "Datastore.Allocate")
+    notices = notices_of_backup(call)
+    job = BackupJob(call.node, local, elsewhere, params, allowed, notices, may_allocate)
     subject = str(local[0]) if len(local) == 1 else ""
     return str(start_task(call.node, "vzdump", subject, call.identity.auth_id, job.run).upid)
 

@@ -149,7 +149,17 @@ def delete_job(call: Call) -> Waiting:
 
 
 def included_vmids(call: Call, job: dict[str, Any]) -> list[int]:
-    """The guests that a job takes, existing or not."""
+    """The guests that a job takes, existing or not (VZDump.pm, get_included_guests)."""
+    node = job.get("node")
+    guests = call.cluster.guests
+    return [
+        vmid
+        for vmid in _selected_vmids(call, job)
+        if vmid not in guests or node in (None, guests[vmid].node)
+    ]
+
+
+def _selected_vmids(call: Call, job: dict[str, Any]) -> list[int]:
     if job.get("vmid"):
         return [int(part) for part in str(job["vmid"]).replace(";", ",").split(",")]
     if job.get("pool"):
@@ -161,12 +171,7 @@ def included_vmids(call: Call, job: dict[str, Any]) -> list[int]:
             for vmid in pool.vmids
         )
     excluded = {int(part) for part in str(job.get("exclude") or "").split(",") if part}
-    node = job.get("node")
-    return [
-        guest.vmid
-        for guest in sorted(call.cluster.guests.values(), key=lambda guest: guest.vmid)
-        if guest.vmid not in excluded and node in (None, guest.node)
-    ]
+    return [vmid for vmid in sorted(call.cluster.guests) if vmid not in excluded]
 
 
 @routes.get(f"{_BASE}/{{id}}/included_volumes")

@@ -103,6 +103,9 @@ def _row(call: Call, volume: Volume) -> dict[str, Any]:
         row["notes"] = volume.notes.split("\n")[0]
     if volume.is_protected:
         row["protected"] = 1
+    if volume.verification:
+        upid = f"UPID:pbs:00000001:00000001:00000001:{volume.ctime:08X}:verificationjob::root@pam:"
+        row["verification"] = {"state": volume.verification, "upid": upid}
     return row
 
 

@@ -7,6 +7,8 @@ failed for `gitlab` and left its lock behind; `web01`, the busiest guest, has no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pveops.sim.guest import Temper
 from pveops.sim.ha import Resource, add_resource
 from pveops.sim.model import Cluster
@@ -215,7 +217,6 @@ def _add_pools(cluster: Cluster) -> None:
 
 _WITHOUT_BACKUP = frozenset({101, 122, 211, 900})
 _FAILED = (
-    "INFO: starting new backup job: vzdump --all 1 --mode snapshot --storage backups",
     "INFO: Starting Backup of VM 105 (qemu)",
     "INFO: status = running",
     "INFO: VM Name: gitlab",
@@ -228,8 +229,22 @@ _FAILED = (
     "ERROR: VM 105 qmp command 'backup-cancel' failed - got timeout",
     "ERROR: Backup of VM 105 failed - VM 105 qmp command 'query-backup' failed - got timeout",
     "INFO: Failed at 2026-01-01 02:04:11",
-    "INFO: Backup job finished with errors",
 )
+
+
+def _nightly_log(cluster: Cluster, node: str) -> Iterator[str]:
+    """What last night's backup of a node wrote."""
+    yield "INFO: starting new backup job: vzdump --all 1 --mode snapshot --storage backups"
+    for guest in sorted(cluster.guests.values(), key=lambda guest: guest.vmid):
+        if guest.node != node or guest.vmid in _WITHOUT_BACKUP:
+            continue
+        if guest.vmid == 105:
+            yield from _FAILED
+            continue
+        yield f"INFO: Starting Backup of VM {guest.vmid} ({guest.kind})"
+        yield f"INFO: Finished Backup of VM {guest.vmid} (00:01:24)"
+    how = "with errors" if node == "pve2" else "successfully"
+    yield f"INFO: Backup job finished {how}"
 
 
 def _add_backups(cluster: Cluster) -> None:
@@ -258,6 +273,6 @@ def _add_backups(cluster: Cluster) -> None:
             "",
             hours_ago=7.5,
             lasted_s=1260,
-            log=_FAILED if failed else ("INFO: Backup job finished successfully",),
+            log=tuple(_nightly_log(cluster, name)),
             error="job errors" if failed else "",
         )

@@ -1,0 +1,123 @@
+"""Backups of guests."""
+
+from __future__ import annotations
+
+from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
+from pveops.operations.rows.common import SEE_GUESTS, SEE_NODES, SEE_STORAGES, reading
+
+_RESTORABLE = (
+    Privilege("/vms/{vmid}", "VM.Backup"),
+    Privilege("/storage/{storage}", "Datastore.AllocateSpace"),
+)
+"""Without both, PVE leaves a backup out of every list (Storage.pm, check_volume_access)."""
+_NODE = Param("node", "str", "the node, where several have a storage of that name")
+_CONSENTED_S = 43_200
+"""Many backups take hours; what was begun in time may be resumed for half a day."""
+KEEP = tuple(
+    Param(f"keep_{period}", "int", f"keep {words}", None, 0, 100_000)
+    for period, words in (
+        ("last", "so many of the newest"),
+        ("hourly", "the newest of so many hours"),
+        ("daily", "the newest of so many days"),
+        ("weekly", "the newest of so many weeks"),
+        ("monthly", "the newest of so many months"),
+        ("yearly", "the newest of so many years"),
+    )
+)
+
+ROWS: tuple[Operation, ...] = (
+    reading(
+        "backup.list",
+        "the backups of guests, wherever some are",
+        "pve backup list web01",
+        privileges=(*SEE_STORAGES, *_RESTORABLE),
+    ),
+    reading(
+        "backup.show",
+        "one backup: its guest, age, size, notes, and the configuration in it",
+        "pve backup show VOLID",
+        privileges=_RESTORABLE,
+    ),
+    Operation(
+        "backup.run",
+        "back guests up now, one after the other on each node; nothing is pruned",
+        Tier.REVERSIBLE,
+        Effect.ONCE,
+        Targets.GUESTS,
+        (*_RESTORABLE, *SEE_GUESTS, *SEE_STORAGES),
+        (
+            Param("storage", "str", "where to; without, a shared storage with the most room"),
+            Param("mode", "str", "snapshot, suspend or stop", "snapshot"),
+            Param("protected", "bool", "keep it from pruning and deletion", False),
+        ),
+        example='pve backup run --tag prod --reason "before the update"',
+        decides="pveops.operations.backup:decide_run",
+        reads="pveops.domain.backup_facts:read_run_facts",
+        is_one_per_node=True,
+        consented_s=_CONSENTED_S,
+    ),
+    Operation(
+        "backup.protect",
+        "keep a backup from pruning and deletion",
+        Tier.REVERSIBLE,
+        Effect.REPEATABLE,
+        Targets.OTHER,
+        _RESTORABLE,
+        (_NODE,),
+        example="pve backup protect VOLID",
+        decides="pveops.operations.backup:decide_protect",
+        reads="pveops.domain.backup_facts:read_volume_facts",
+        metavar="VOLID",
+    ),
+    Operation(
+        "backup.unprotect",
+        "let a backup be pruned and deleted again",
+        Tier.IRREVERSIBLE,
+        Effect.REPEATABLE,
+        Targets.OTHER,
+        _RESTORABLE,
+        (_NODE,),
+        example="pve backup unprotect VOLID",
+        decides="pveops.operations.backup:decide_protect",
+        reads="pveops.domain.backup_facts:read_volume_facts",
+        metavar="VOLID",
+    ),
+    Operation(
+        "backup.delete",
+        "delete a backup for good",
+        Tier.IRREVERSIBLE,
+        Effect.REPEATABLE,
+        Targets.OTHER,
+        _RESTORABLE,
+        (_NODE,),
+        example="pve backup delete VOLID",
+        decides="pveops.operations.backup:decide_delete",
+        reads="pveops.domain.backup_facts:read_volume_facts",
+        metavar="VOLID",
+    ),
+    Operation(
+        "backup.prune",
+        "delete old backups of guests; the plan names each that goes",
+        Tier.IRREVERSIBLE,
+        Effect.REPEATABLE,
+        Targets.GUESTS,
+        (*_RESTORABLE, *SEE_GUESTS, *SEE_STORAGES),
+        (Param("storage", "str", "only there; without, wherever some are"), *KEEP),
+        example="pve backup prune web01 --keep-last 3 --keep-weekly 4",
+        decides="pveops.operations.backup:decide_prune",
+        reads="pveops.domain.backup_facts:read_prune_facts",
+        is_sequential=True,
+    ),
+    reading(
+        "backup.audit",
+        "per guest its newest backup, the jobs that take it, and what is not known",
+        "pve backup audit --older-than 2d",
+        privileges=(*SEE_GUESTS, *SEE_STORAGES, *SEE_NODES, Privilege("/", "Sys.Audit")),
+    ),
+    reading(
+        "backup.why",
+        "which guests the last backups missed, why, and what is still without one",
+        "pve backup why --since 1d",
+        privileges=SEE_NODES,
+    ),
+)

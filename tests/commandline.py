@@ -1,0 +1,54 @@
+"""Command lines, run in this process on a simulated cluster."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pveops.api.auth import Authenticated, Secret, TokenAuth
+from pveops.cli.call import Call
+from pveops.cli.process import run_call
+from pveops.cli.wiring import Connection
+from pveops.sim.inprocess import InProcess
+from tests.world import SimTransport, World
+
+
+class Outcome(NamedTuple):
+    """What a command line came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The envelope of `--json`."""
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+def run_line(world: World, folder: Path, line: str, *, node: str = "pve1") -> Outcome:
+    """`line` as an agent runs it, without a terminal."""
+    program, *arguments = shlex.split(line)
+    seed = world.seed
+    transport = Authenticated(
+        SimTransport(InProcess(world.cluster, node), node),
+        TokenAuth(seed.token_id, Secret(seed.token_secret)),
+    )
+    stdout, stderr = io.StringIO(), io.StringIO()
+    call = Call(
+        program,
+        arguments,
+        environ={"PVE_HOME": str(folder), "HOME": str(folder)},
+        clock=world.cluster.timeline,
+        stdin=io.StringIO(),
+        stdout=stdout,
+        stderr=stderr,
+        connect=lambda _call, _wiring: Connection(
+            "sim", "sim", seed.token_id, transport, (), None
+        ),
+    )
+    return Outcome(run_call(call), stdout.getvalue(), stderr.getvalue())
