@@ -161,6 +161,7 @@ def answer_of_receipt(receipt: Receipt) -> Answer:
         code=receipt.exit_code,
         changed=_changed(receipt),
         receipt=plain(receipt),
+        has_free_text=any(item.said for item in receipt.items),
         blocks=_blocks(receipt),
         error=_error(receipt),
         next=_next(receipt),
@@ -213,6 +214,8 @@ def _blocks(receipt: Receipt) -> tuple[Facts | Lines | Listing, ...]:
     item = receipt.items[0]
     task = f"{item.upid} ({item.exitstatus})" if item.exitstatus else item.upid
     blocks: list[Facts | Lines] = [Facts((("task", task), *facts))]
+    if item.said:
+        blocks.append(Lines(tuple(item.said.split("\n"))))
     if item.log_tail:
         from pveops.sanitize import frame_untrusted
 

@@ -26,6 +26,10 @@ group = Group(
     lazy={
         "list": ("pveops.cli.guest:list_guests", "guests with state and place, by selector"),
         "show": ("pveops.cli.guest:show_guest", "one guest: state, configuration, snapshots"),
+        "doctor": ("pveops.cli.guest_doctor:command", "what is wrong with one guest"),
+        "ip": ("pveops.cli.guest_network:ip", "the addresses of a guest"),
+        "agent": ("pveops.cli.guest_network:agent_group", "the guest agent of VMs: ping, info"),
+        "exec": (_VERB, "run a command inside a VM that the policy lists"),
         "start": (_VERB, "start guests"),
         "shutdown": (_VERB, "shut guests down cleanly"),
         "stop": (_VERB, "cut the power of guests at once"),

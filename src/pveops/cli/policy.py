@@ -39,6 +39,10 @@ def show_policy(call: Call) -> Answer:
         ("protected names", ", ".join(policy.protected.names)),
         ("targets before one tier up", str(policy.max_targets)),
         ("pools to make guests in", ", ".join(policy.create_pools)),
+        (
+            "commands inside guests",
+            "; ".join(text for rule in policy.guest_commands for text in rule.commands),
+        ),
         ("days in the trash", str(policy.trash_days)),
         ("changes at once per hour", str(policy.max_changes_per_hour)),
         ("asked in place at a terminal", "yes" if policy.consent.terminal else "no"),

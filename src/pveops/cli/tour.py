@@ -20,6 +20,7 @@ from pveops.errors import InternalError
 _WAIT_S = 20
 _GUEST = "web01"
 _TEMPLATE = "debian-13-template"
+_PENDING = 8
 _SCALE = "20"
 """How much faster time goes in the simulated cluster."""
 
@@ -82,6 +83,7 @@ class _Tour:
         self._stop_a_guest()
         self._show_tasks()
         self._live_a_life()
+        self._empty_a_node()
         self._step("The record is whole.", "pve audit verify")
         self._step("What it says of the last two changes.", "pve audit show --limit 4")
         verdict = "every step ended as it should" if not self._failed else f"{self._failed} failed"
@@ -119,12 +121,34 @@ class _Tour:
         self._step("It is not destroyed within a week.", "pve guest purge lab-3", 4)
         self._step("Somebody wanted it after all.", "pve guest undelete lab-3 --start")
 
+    def _empty_a_node(self) -> None:
+        """A node is emptied, with a look at how far it is, and filled again."""
+        evacuate = "pve node evacuate pve3 --allow-restart --reason 'more memory for pve3'"
+        self._step("A node is to get more memory: where would its guests go?", evacuate, 3)
+        plan, code = self._read_message()
+        apply = f"pve-apply {plan} --code {code} --wait 0"
+        said = self._step("The person agrees; it goes on in the background.", apply, 8)
+        run = next((word for word in said.split() if word.startswith("run_")), "")
+        self._step("How far is it?", f"pve run show {run}")
+        self._wait_for(run)
+        self._step("Bring them back.", "pve node return pve3 --allow-restart", 3)
+        plan, code = self._read_message()
+        said = self._step("The person agrees.", f"pve-apply {plan} --code {code} --wait 0", 8)
+        run = next((word for word in said.split() if word.startswith("run_")), "")
+        self._wait_for(run)
+
+    def _wait_for(self, run: str) -> None:
+        """An agent waits in pieces: each answers in time, with exit 8 while it goes on."""
+        while self._run(("pve", "run", "wait", run)).returncode == _PENDING:
+            pass
+        self._step("It has ended.", f"pve run wait {run}")
+
     def _say(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
 
-    def _step(self, title: str, line: str, code: int = 0) -> None:
-        """A heading, a command, and the exit code that it has to have."""
+    def _step(self, title: str, line: str, code: int = 0) -> str:
+        """A heading, a command, and the exit code that it has to have. Gives what it said."""
         self._say(f"\n-- {title}\n$ {line}\n")
         done = self._run(shlex.split(line))
         self._say(done.stdout + done.stderr)
@@ -132,6 +156,7 @@ class _Tour:
         if done.returncode != code:
             self._failed += 1
             self._say(f"!! exit {code} was expected\n")
+        return done.stdout
 
     def _agree(self, title: str, line: str) -> None:
         """A change that takes a person, who agrees."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,10 @@ def _read_text(_context: click.Context, _option: click.Parameter, text: str | No
         return text
     with click.open_file("-", encoding="utf-8") as stream:
         return str(stream.read())
+
+
+def _quote_words(_context: click.Context, _option: click.Parameter, words: tuple[str, ...]) -> str:
+    return shlex.join(words)
 
 
 def _join_lines(
@@ -180,6 +185,10 @@ def _params(operation: Operation) -> list[click.Parameter]:
 
 def _argument(param: Param) -> click.Argument:
     name = param.name.upper()
+    if param.type == "argv":
+        return click.Argument(
+            [param.name], nargs=-1, required=True, metavar=f"-- {name}...", callback=_quote_words
+        )
     if param.type == "words":
         return click.Argument(
             [param.name], nargs=-1, required=True, metavar=f"{name}...", callback=_join_words

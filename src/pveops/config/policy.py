@@ -6,6 +6,7 @@ an agent plans and a person consents; what may be lost for good always takes a p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -92,6 +93,34 @@ class MinLevels(_Part, frozen=True):
             raise ValueError("tier3 takes no weaker consent than tier2")
 
 
+class GuestCommands(_Part, frozen=True):
+    """Commands that may be asked for inside some VMs, by `guest exec`."""
+
+    commands: tuple[Text, ...]
+    """Patterns, compared word by word: `*` is one word, at the end any further ones."""
+    names: tuple[Text, ...] = ()
+    """Patterns with `*` and `?`; upper and lower case are one."""
+    tags: tuple[Text, ...] = ()
+    vmids: tuple[Vmid, ...] = ()
+
+    def allows(self, vmid: str, name: str, tags: tuple[str, ...], words: Sequence[str]) -> bool:
+        """Whether these words may be run in that guest."""
+        is_guest = (
+            vmid in {str(number) for number in self.vmids}
+            or any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.names)
+            or bool({tag.lower() for tag in tags} & {tag.lower() for tag in self.tags})
+        )
+        return is_guest and any(_fits(pattern.split(), words) for pattern in self.commands)
+
+
+def _fits(pattern: Sequence[str], words: Sequence[str]) -> bool:
+    if pattern and pattern[-1] == "*":
+        pattern, words = pattern[:-1], words[: len(pattern) - 1]
+    return len(pattern) == len(words) and all(
+        part in {"*", word} for part, word in zip(pattern, words, strict=True)
+    )
+
+
 class ConsentRules(_Part, frozen=True):
     """How consent is given."""
 
@@ -126,11 +155,19 @@ class Policy(_Part, frozen=True):
     """After so many changes at once, callers that are no person are held one tier higher."""
     create_pools: tuple[Text, ...] = ()
     """Where guests may be made at tier 1, nested pools included; elsewhere it is tier 2."""
+    guest_commands: tuple[GuestCommands, ...] = ()
+    """What `guest exec` may be asked for; nothing else is ever run inside a guest."""
     trash_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 7
     """How long a deleted guest stays in the trash before it can be purged."""
     plan_ttl_s: PlanSeconds = 3600
     plan_ttl_tier3_s: PlanSeconds = 900
     consent: ConsentRules = ConsentRules()
+
+    def allows_command(
+        self, vmid: str, name: str, tags: tuple[str, ...], words: Sequence[str]
+    ) -> bool:
+        """Whether a person has listed that command for that guest."""
+        return any(rule.allows(vmid, name, tags, words) for rule in self.guest_commands)
 
     def allows_creation_in(self, pool: str) -> bool:
         """Whether guests may be made in that pool at tier 1."""

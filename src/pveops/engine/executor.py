@@ -34,7 +34,7 @@ from pveops.errors import (
     UnreachableError,
 )
 from pveops.ids import parse_upid
-from pveops.operations.plan import Call, Item, Plan, WaitState, WaitTask
+from pveops.operations.plan import Call, Item, Plan, Scalar, WaitState, WaitTask
 
 if TYPE_CHECKING:
     from pveops.engine.store import Entry
@@ -60,6 +60,8 @@ class ItemRun:
         self._upid = ""
         self._task: TaskOutcome | None = None
         self._is_resumed = False
+        self._answer: dict[str, Scalar] = {}
+        """What the last call was answered with, when that was no task."""
         self._done: list[str] = []
         """What has taken effect so far, in words."""
 
@@ -105,6 +107,7 @@ class ItemRun:
                 self._item = self._bound(str(entry.data["vmid"]))
             step = self._item.steps[int(entry.data["step"])]
             if entry.kind == "answer":
+                self._answer = dict(entry.data.get("answer") or {})
                 self._note_effect(step)
 
     def _go_on(self, start: int) -> ItemOutcome:
@@ -201,7 +204,8 @@ class ItemRun:
             return error
         self._upid = data if isinstance(data, str) and parse_upid(data) else ""
         self._task = None
-        self._record.write("answer", step=number, upid=self._upid)
+        self._answer = _scalars_of(data)
+        self._record.write("answer", step=number, upid=self._upid, answer=self._answer)
         self._note_effect(call)
         return None
 
@@ -296,6 +300,7 @@ class ItemRun:
                 step,
                 self._item.before,
                 step.timeout_s if is_good else 0.0,
+                self._answer,
             )
         except PveopsError as error:
             return self._unknown(f"the state cannot be read back: {error.message}"), None
@@ -407,6 +412,7 @@ class ItemRun:
             exitstatus=self._task.exitstatus if self._task else "",
             log_tail=tuple(self._task.log_tail) if self._task and code else (),
             before=self._item.before,
+            said=sight.said if sight else "",
             after=sight.after if sight else {},
             duration_s=round(self._tools.clock.monotonic() - self._began, 1),
         )
@@ -415,3 +421,14 @@ class ItemRun:
     def _progress(self, text: str, share: float | None) -> None:
         if self._tools.on_progress is not None:
             self._tools.on_progress(self._index, text, share)
+
+
+def _scalars_of(data: object) -> dict[str, Scalar]:
+    """The plain members of an answer that is an object; of any other, nothing."""
+    if not isinstance(data, dict):
+        return {}
+    return {
+        str(key): value
+        for key, value in data.items()
+        if value is None or isinstance(value, str | int | float)
+    }

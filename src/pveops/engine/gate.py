@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pveops.operations.catalog import get_operation
+from pveops.operations.guest_exec import split_command
 from pveops.operations.operation import Operation, Tier
 from pveops.operations.plan import Item, Plan, Scalar, Target
 from pveops.units import HOUR_S
@@ -108,7 +109,27 @@ def judge_targets(
     raising = (*_reasons_to_raise(policy, actor, targets, params, recent_changes), *raises)
     tier = min(Tier.IRREVERSIBLE, operation.tier + (1 if raising else 0))
     reasons = (f"{operation.id} is tier {operation.tier}", *raising)
-    return _decide(policy, actor, operation, tier, reasons, has_channel=has_channel)
+    verdict = _decide(policy, actor, operation, tier, reasons, has_channel=has_channel)
+    unlisted = _unlisted_command(policy, operation, targets, params)
+    if unlisted:
+        return verdict._replace(action="deny", reasons=(*verdict.reasons, unlisted))
+    return verdict
+
+
+def _unlisted_command(
+    policy: Policy, operation: Operation, targets: Sequence[Target], params: Mapping[str, Scalar]
+) -> str:
+    """What is not listed is not run inside a guest, whoever agrees to it."""
+    if operation.id != "guest.exec":
+        return ""
+    words = split_command(params)
+    for target in targets:
+        if not policy.allows_command(target.id, target.name, target.tags, words):
+            return (
+                f"the policy lists no such command for {target.name}; a person can add it under "
+                "`guest_commands`"
+            )
+    return ""
 
 
 def _reasons_to_raise(

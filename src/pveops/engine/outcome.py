@@ -29,6 +29,8 @@ class ItemOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     upid: str = ""
     exitstatus: str = ""
     log_tail: tuple[str, ...] = ()
+    said: str = ""
+    """What the guest itself has said, framed as text of others."""
     before: dict[str, Scalar] = {}
     after: dict[str, Scalar] = {}
     duration_s: float = 0.0

@@ -116,7 +116,8 @@ def _resolve(inventory: Inventory, ask: Ask) -> tuple[Guest, ...]:
     return guests_found
 
 
-def _refuse_unreachable(inventory: Inventory, guests: Sequence[Guest]) -> None:
+def refuse_unreachable(inventory: Inventory, guests: Sequence[Guest]) -> None:
+    """Raises NodeUnreachableError when the node of any of them does not answer."""
     down = [guest for guest in guests if guest.node in inventory.nodes_not_online]
     if down:
         labels = ", ".join(guest.ref.label for guest in down[:5])
@@ -137,7 +138,7 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
         found: Sequence[object] = read(session.reader, _scene(session, inventory, ask))
         return found
     guests = _resolve(inventory, ask)
-    _refuse_unreachable(inventory, guests)
+    refuse_unreachable(inventory, guests)
     scene = _scene(session, inventory, ask)
     nodes = [guest.node for guest in guests]
     return run_bounded(nodes, lambda index: read(session.reader, guests[index], scene))

@@ -7,6 +7,7 @@ and keep its id, and consent to an id is consent to every byte of it. A plan hol
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
 
     method: str
     path: str
-    params: dict[str, Scalar] = {}
+    params: Mapping[str, Scalar | tuple[str, ...]] = {}
     effect: str = "C"
     task_types: tuple[str, ...] = ()
     """What the task it starts may be called; empty for calls without a task."""

@@ -27,9 +27,14 @@ class Caller:
     def __init__(self, seed: Seed, node: str = "pve1") -> None:
         self.cluster: Cluster = seed.cluster
         self.node = node
+        self._login = {"username": "root@pam", "password": seed.root_password}
         self._headers: dict[str, str] = {}
-        login = {"username": "root@pam", "password": seed.root_password}
-        data = self.send("POST", "/access/ticket", **login)["data"]
+        self.log_in()
+
+    def log_in(self) -> None:
+        """Take a new ticket: one is valid for two hours."""
+        self._headers = {}
+        data = self.send("POST", "/access/ticket", **self._login)["data"]
         self._headers = {
             "cookie": f"PVEAuthCookie={quote(data['ticket'], safe='')}",
             "csrfpreventiontoken": data["CSRFPreventionToken"],
@@ -56,9 +61,14 @@ class Caller:
         assert answer["status"] == 200, answer
         return answer["data"]
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and go on as the same user."""
+        self.cluster.timeline.advance(seconds)
+        self.log_in()
+
     def finish(self, upid: str) -> str:
         """How a task ends."""
-        self.cluster.timeline.advance(3600)
+        self.wait(3600)
         return str(self.data("GET", f"{_NODE}/tasks/{quote(upid)}/status")["exitstatus"])
 
 

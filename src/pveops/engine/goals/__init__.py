@@ -7,6 +7,7 @@ module of this package that holds it.
 from __future__ import annotations
 
 import importlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pveops.engine.goals.sight import Look, Sight, Sought, unknown
@@ -30,22 +31,34 @@ def find_look(goal: str) -> Look:
     return table[goal]
 
 
-def look(client: Client, target: Target, step: WaitState, before: Values) -> Sight:
+def look(
+    client: Client,
+    target: Target,
+    step: WaitState,
+    before: Values,
+    answer: Values = MappingProxyType({}),
+) -> Sight:
     """One look at the target. Never raises for what is gone, or for a dead node."""
     try:
-        return find_look(step.state)(client, Sought(target, before, step.expect))
+        return find_look(step.state)(client, Sought(target, before, step.expect, answer))
     except (UnreachableError, NotFoundError) as error:
         return unknown(error.message)
 
 
 def wait_for_goal(
-    client: Client, clock: Clock, target: Target, step: WaitState, before: Values, timeout_s: float
+    client: Client,
+    clock: Clock,
+    target: Target,
+    step: WaitState,
+    before: Values,
+    timeout_s: float,
+    answer: Values = MappingProxyType({}),
 ) -> Sight:
     """Look until the goal is reached or the time is up; the last sight is returned."""
     deadline = clock.monotonic() + timeout_s
     pause = _FIRST_S
     while True:
-        sight = look(client, target, step, before)
+        sight = look(client, target, step, before, answer)
         if sight.is_reached or clock.monotonic() >= deadline:
             return sight
         clock.sleep(min(pause, max(0.0, deadline - clock.monotonic())))

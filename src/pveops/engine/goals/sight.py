@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.operations.plan import Scalar, Target
@@ -24,6 +25,8 @@ class Sight(NamedTuple):
     after: dict[str, Scalar]
     is_known: bool = True
     why: str = ""
+    said: str = ""
+    """Text of the guest itself, framed; for whoever asked, and for no record."""
 
 
 class Sought(NamedTuple):
@@ -32,6 +35,8 @@ class Sought(NamedTuple):
     target: Target
     before: Values
     expect: Values
+    answer: Values = MappingProxyType({})
+    """What the call before was answered with, where that was no task."""
 
 
 Look = Callable[["Client", Sought], Sight]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pveops.operations.operation import Operation, Targets
-from pveops.operations.rows.common import SEE_GUESTS, reading
+from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
+from pveops.operations.rows.common import SEE_GUESTS, SEE_NODES, reading
+
+_ASK_AGENT = (*SEE_GUESTS, Privilege("/vms/{vmid}", "VM.GuestAgent.Audit"))
 
 ROWS: tuple[Operation, ...] = (
     reading(
@@ -19,5 +21,48 @@ ROWS: tuple[Operation, ...] = (
         "pve guest show web01",
         targets=Targets.ONE,
         privileges=SEE_GUESTS,
+    ),
+    reading(
+        "guest.ip",
+        "the addresses of a guest",
+        "pve guest ip web01",
+        targets=Targets.ONE,
+        privileges=_ASK_AGENT,
+    ),
+    reading(
+        "guest.agent.ping",
+        "whether a VM's guest agent answers",
+        "pve guest agent ping web01",
+        targets=Targets.ONE,
+        privileges=_ASK_AGENT,
+    ),
+    reading(
+        "guest.agent.info",
+        "what a VM's guest agent tells of the system inside",
+        "pve guest agent info web01",
+        targets=Targets.ONE,
+        privileges=_ASK_AGENT,
+    ),
+    reading(
+        "guest.doctor",
+        "what is wrong with a guest: lock, disks, snapshots, agent",
+        "pve guest doctor web01",
+        targets=Targets.ONE,
+        privileges=(*SEE_GUESTS, Privilege("/vms/{vmid}", "VM.Config.Disk"), *SEE_NODES),
+    ),
+    Operation(
+        "guest.exec",
+        "run a command inside a VM that the policy lists",
+        Tier.DISRUPTIVE,
+        Effect.ONCE,
+        Targets.ONE,
+        (*SEE_GUESTS, Privilege("/vms/{vmid}", "VM.GuestAgent.Unrestricted")),
+        (
+            Param("command", "argv", "the command and its words", is_argument=True),
+            Param("timeout", "duration", "how long its end is waited for", 60, 1, 3600),
+        ),
+        kinds=("qemu",),
+        example="pve guest exec web01 -- systemctl status nginx",
+        decides="pveops.operations.guest_exec:decide_exec",
     ),
 )

@@ -168,6 +168,8 @@ def list_snapshots(call: Call) -> list[dict[str, Any]]:
             row["vmstate"] = int("vmstate" in snapshot)
         if snapshot.get("parent"):
             row["parent"] = snapshot["parent"]
+        if snapshot.get("snapstate"):
+            row["snapstate"] = snapshot["snapstate"]
         rows.append(row)
     now: dict[str, Any] = {
         "name": "current",
