@@ -20,7 +20,7 @@ def audit(world: World, folder: Path, words: str = "") -> dict[int, dict[str, An
     """The rows by vmid."""
     outcome = run_line(world, folder, f"pve backup audit {words} --json")
     assert outcome.code == 0, outcome.out
-    return {row["vmid"]: row for row in outcome.json["data"]["guests"]}
+    return {row["vmid"]: row for row in outcome.json["data"]["items"]}
 
 
 def why(world: World, folder: Path, words: str = "") -> dict[str, Any]:
@@ -52,6 +52,16 @@ def test_the_worst_come_first_and_the_way_out_is_named(tmp_path: Path) -> None:
     assert out.startswith("32 guests: 27 ok, 1 too old, 4 without any")
     assert "next: pve backup run 101 122 211 105" in out
     assert "nextcloud" not in out
+
+
+def test_a_list_that_is_cut_tells_what_was_not_seen_still(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    power_off_node(world.cluster, world.cluster.nodes["pve3"])
+    line = "pve backup audit --limit 2 --fields vmid,state --json"
+    envelope = run_line(world, tmp_path, line).json
+    assert envelope["truncated"] == {"shown": 2, "total": 32}
+    assert envelope["data"]["items"][0].keys() == {"vmid", "state"}
+    assert envelope["data"]["unknown"] == ["local on pve3"]
 
 
 def test_a_dead_storage_makes_it_unknown_and_never_none(tmp_path: Path) -> None:
@@ -163,7 +173,7 @@ def test_disks_that_no_backup_takes_are_named(tmp_path: Path) -> None:
 def test_why_did_last_nights_backup_fail(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     answer = why(world, tmp_path)
-    (failure,) = answer["data"]["failures"]
+    (failure,) = answer["data"]["items"]
     assert (failure["vmid"], failure["name"], failure["node"]) == (105, "gitlab", "pve2")
     assert (failure["cause"], failure["covered"]) == ("timeout", "no")
     assert answer["data"]["untrusted"]["lines"] == [
@@ -178,14 +188,14 @@ def test_a_backup_that_was_made_since_settles_it(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     add_backup(world.cluster, "backups", guest_of(world, "gitlab"), 0.05, 1.5)
     answer = why(world, tmp_path)
-    assert answer["data"]["failures"][0]["covered"] == "yes"
+    assert answer["data"]["items"][0]["covered"] == "yes"
     assert not any(command.startswith("pve backup run") for command in answer.get("next", ()))
 
 
 def test_with_a_dead_storage_nobody_knows_whether_it_is_settled(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     world.cluster.storages.backings["backups", ""].is_online = False
-    assert why(world, tmp_path)["data"]["failures"][0]["covered"] == "unknown"
+    assert why(world, tmp_path)["data"]["items"][0]["covered"] == "unknown"
 
 
 def test_a_later_try_that_went_well_counts(tmp_path: Path) -> None:
@@ -202,7 +212,7 @@ def test_a_run_that_failed_as_a_whole_is_told(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     text = "could not activate storage 'vault': storage 'vault' is not online"
     add_past_task(world.cluster.nodes["pve3"], "vzdump", "", hours_ago=2, lasted_s=3, error=text)
-    failures = why(world, tmp_path)["data"]["failures"]
+    failures = why(world, tmp_path)["data"]["items"]
     assert [(each["vmid"], each["cause"]) for each in failures if each["vmid"] is None] == [
         (None, "storage")
     ]
@@ -213,7 +223,7 @@ def test_a_log_that_cannot_be_read_leaves_the_run_s_own_word(tmp_path: Path) -> 
     world.cluster.faults.add("refuse", path=r"/tasks/.*/log", status=595, reason="No", times=0)
     data = why(world, tmp_path)["data"]
     assert "pve1 does not show the logs of 1 runs" in data["unknown"]
-    (failure,) = data["failures"]
+    (failure,) = data["items"]
     assert (failure["vmid"], failure["node"], failure["cause"]) == (None, "pve2", "other")
 
 
@@ -229,7 +239,7 @@ def test_a_worker_that_vanished_is_an_interruption(tmp_path: Path) -> None:
     )
     task.exitstatus = "unexpected status"
     task.log_lines.pop()
-    failures = {each["vmid"]: each for each in why(world, tmp_path)["data"]["failures"]}
+    failures = {each["vmid"]: each for each in why(world, tmp_path)["data"]["items"]}
     assert failures[102]["cause"] == "interrupted"
     assert failures[102]["covered"] == "no"
 
@@ -253,5 +263,5 @@ def test_a_real_failure_of_the_simulated_vzdump_is_understood(tmp_path: Path) ->
     writer.write("POST", "/nodes/pve1/vzdump", {"vmid": 102, "storage": "backups", "remove": 0})
     backing.used_elsewhere_bytes = backing.total_bytes
     world.cluster.timeline.advance(3600)
-    failures = {each["vmid"]: each for each in why(world, tmp_path)["data"]["failures"]}
+    failures = {each["vmid"]: each for each in why(world, tmp_path)["data"]["items"]}
     assert failures[102]["cause"] == "space"

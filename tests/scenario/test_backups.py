@@ -286,7 +286,7 @@ def test_warnings_are_shown(tmp_path: Path) -> None:
 def test_the_backups_of_a_guest_are_listed_with_those_of_strangers(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     add_backup(world.cluster, "backups", guest_of(world, "web02"), 900, 1.5)
-    rows = run_line(world, tmp_path, "pve backup list web02 --json").json["data"]["backups"]
+    rows = run_line(world, tmp_path, "pve backup list web02 --json").json["data"]["items"]
     assert [row["is_stranger"] for row in rows] == [False, False, False, True]
 
 

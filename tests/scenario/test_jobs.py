@@ -251,14 +251,14 @@ def test_the_next_runs_are_those_that_pve_tells(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     job(world)["schedule"] = "sat *-1..7 15:00"
     answer = run_line(world, tmp_path, "pve job next nightly --count 2 --json").json["data"]
-    assert [run["at"] for run in answer["runs"]] == [1_796_482_800, 1_798_902_000]
+    assert [run["at"] for run in answer["items"]] == [1_796_482_800, 1_798_902_000]
 
 
 def test_what_pve_does_not_tell_is_unknown(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     world.cluster.faults.add("refuse", path="schedule-analyze", status=501, times=0)
     answer = run_line(world, tmp_path, "pve job next --json").json["data"]
-    assert len(answer["runs"]) == 1
+    assert len(answer["items"]) == 1
     assert answer["unknown"] == ["all but the next run of nightly"]
 
 

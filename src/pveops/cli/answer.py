@@ -74,6 +74,8 @@ class Answer(NamedTuple):
     operation: str = ""
     changed: bool | None = False
     data: Any = None
+    beside: Mapping[str, Any] = {}
+    """What `--json` carries beside the items of the list, such as what could not be seen."""
     blocks: tuple[Block, ...] = ()
     plan: Any = None
     receipt: Any = None

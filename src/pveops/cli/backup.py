@@ -94,8 +94,8 @@ def list_backups(call: Call, guests: tuple[str, ...], storage: str | None) -> An
     verdict = _count(rows, wanted)
     if gaps:
         verdict += f"; unknown: {', '.join(gaps)}"
-    data = {"backups": [item(row) for row in rows], "unknown": list(gaps)}
-    return Answer(verdict, data=data, blocks=(Listing(rows, item, _FIELDS, _COLUMNS),))
+    listing = Listing(rows, item, _FIELDS, _COLUMNS)
+    return Answer(verdict, beside={"unknown": list(gaps)}, blocks=(listing,))
 
 
 def _count(rows: list[Backup], wanted: dict[int, Guest]) -> str:

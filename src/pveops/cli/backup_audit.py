@@ -117,14 +117,9 @@ def audit(
     rows = list(found.judge(limit_s=limit_s, now=now))
     rows.sort(key=lambda row: (RANK[row[1].state], -(row[1].age_s or 0), row[0].guest.vmid))
     shown = [row for row in rows if not bad or row[1].state != "ok"]
-    data = {
-        "older_than_s": limit_s,
-        "guests": [audit_item(row) for row in shown],
-        "unknown": list(_gaps(found)),
-    }
     return Answer(
         _audit_verdict(rows, found),
-        data=data,
+        beside={"older_than_s": limit_s, "unknown": list(_gaps(found))},
         blocks=(Listing(shown, audit_item, _AUDIT_FIELDS, _AUDIT),),
         next=_audit_next(rows),
     )
@@ -249,11 +244,7 @@ def why(call: Call, since_s: int) -> Answer:
     framed, lines = _log_lines(outcome)
     return Answer(
         _why_verdict(outcome, history, since_s),
-        data={
-            "failures": [item(each) for each in outcome.failures],
-            "unknown": list(history.unseen),
-            "untrusted": {"lines": lines},
-        },
+        beside={"unknown": list(history.unseen), "untrusted": {"lines": lines}},
         blocks=(Listing(outcome.failures, item, _WHY_FIELDS, _WHY), *framed),
         next=propose_commands(outcome),
         has_free_text=bool(lines),

@@ -172,6 +172,5 @@ def show_next(call: Call, job: str | None, count: int) -> Answer:
         verdict += f"; disabled: {', '.join(idle)}"
     if unknown:
         verdict += f"; unknown: {', '.join(unknown)}"
-    data = {"runs": rows, "disabled": idle, "unknown": unknown}
     listing = Listing(rows, lambda row: row, ("at", "in_s", "id"), _NEXT)
-    return Answer(verdict, data=data, blocks=(listing,))
+    return Answer(verdict, beside={"disabled": idle, "unknown": unknown}, blocks=(listing,))

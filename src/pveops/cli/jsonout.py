@@ -5,7 +5,8 @@
 
 One line, compact. `ok`, `operation`, `changed` and `meta` are always there; any other member is
 left out when it has nothing to say. `error` is {"code", "message", "hint", "retry", "details"}.
-The data of a list is {"total", "items"}. Text that others wrote stands under `untrusted` only.
+The data of a list is {"total", "items"}, with what there is to say of all of them beside. Text
+that others wrote stands under `untrusted` only.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def _data(answer: Answer) -> Any:
     """Items of a list were cleaned by who made them, where PVE chose their names."""
     listing = answer.listing
     if answer.data is None and listing is not None:
-        return {"total": listing.size, "items": [listing.to_item(row) for row in listing.rows]}
+        items = [listing.to_item(row) for row in listing.rows]
+        return {"total": listing.size, "items": items, **clean_data(dict(answer.beside))}
     return clean_data(msgspec.to_builtins(answer.data, str_keys=True))
 
 
