@@ -117,24 +117,28 @@ def _told(call: Call, row: RunRow) -> Answer:
     receipt = read_receipt(row)
     if state not in {"running", "abandoned"} and receipt is not None:
         return answer_of_receipt(receipt)
+    from pveops.cli.run_progress import count_ended, list_progress
+
     facts = _item(call, row)
+    progress = list_progress(call, row)
+    ended, whole = count_ended(progress)
     if state == "running":
         error = PendingError(
-            f"{row.id} ({facts['operation']} of {facts['targets']}) is being carried out",
+            f"{row.id} ({facts['operation']}) is at work, {ended} of {whole} are through",
             hint=f"pve run wait {row.id}",
             details={"run": row.id},
         )
         verdict = f"pending: {error.message}"
     else:
         error = PendingError(
-            f"{row.id} ({facts['operation']} of {facts['targets']}) was left unfinished: "
-            "its process is gone",
+            f"{row.id} ({facts['operation']}) was left unfinished, {ended} of {whole} are "
+            "through: its process is gone",
             hint=f"pve run resume {row.id}",
             details={"run": row.id},
         )
         verdict = f"pending: {error.message}"
     answer = answer_of_error("", error)
-    return answer._replace(verdict=verdict, data=facts, changed=None)
+    return answer._replace(verdict=verdict, data=facts, changed=None, blocks=(progress,))
 
 
 @group.command("resume", operation="run.resume")
