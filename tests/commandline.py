@@ -6,7 +6,7 @@ import io
 import json
 import shlex
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from pveops.api.auth import Authenticated, Secret, TokenAuth
 from pveops.cli.call import Call
@@ -32,23 +32,36 @@ class Outcome(NamedTuple):
 
 def run_line(world: World, folder: Path, line: str, *, node: str = "pve1") -> Outcome:
     """`line` as an agent runs it, without a terminal."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    call = call_of(world, folder, line, node=node, stdout=stdout, stderr=stderr)
+    return Outcome(run_call(call), stdout.getvalue(), stderr.getvalue())
+
+
+def call_of(
+    world: World,
+    folder: Path,
+    line: str = "pve status",
+    *,
+    node: str = "pve1",
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+) -> Call:
+    """A call that was not carried out yet."""
     program, *arguments = shlex.split(line)
     seed = world.seed
     transport = Authenticated(
         SimTransport(InProcess(world.cluster, node), node),
         TokenAuth(seed.token_id, Secret(seed.token_secret)),
     )
-    stdout, stderr = io.StringIO(), io.StringIO()
-    call = Call(
+    return Call(
         program,
         arguments,
         environ={"PVE_HOME": str(folder), "HOME": str(folder)},
         clock=world.cluster.timeline,
         stdin=io.StringIO(),
-        stdout=stdout,
-        stderr=stderr,
+        stdout=stdout or io.StringIO(),
+        stderr=stderr or io.StringIO(),
         connect=lambda _call, _wiring: Connection(
             "sim", "sim", seed.token_id, transport, (), None
         ),
     )
-    return Outcome(run_call(call), stdout.getvalue(), stderr.getvalue())

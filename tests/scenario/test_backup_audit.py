@@ -39,7 +39,7 @@ def test_which_vms_have_no_backup_newer_than_two_days(tmp_path: Path) -> None:
     assert sorted(by_state["none"]) == ["debian-13-template", "scratch", "test", "web01"]
     assert by_state["old"] == ["gitlab"]
     assert len(by_state["ok"]) == 27
-    assert rows[101]["jobs"] == "none"
+    assert rows[101]["coverage"] == "none"
     assert rows[105]["jobs"] == ["nightly"]
     assert rows[105]["last"] == "timeout"
     assert rows[106]["last"] == "ok"
@@ -90,6 +90,20 @@ def test_a_dead_node_leaves_its_own_storage_and_guests_in_doubt(tmp_path: Path) 
     assert "cannot be read" in rows[113]["why"][0]
 
 
+def test_a_node_that_dies_while_it_is_asked_leaves_its_guests_in_doubt(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    world.cluster.faults.add(
+        "refuse", path="/nodes/pve3/", status=595, reason="No route", after=4, times=0
+    )
+    rows = audit(world, tmp_path)
+    on_it = {row["state"] for row in rows.values() if row["node"] == "pve3"}
+    assert "unknown" in on_it
+    assert rows[102]["state"] == "ok"
+    for row in rows.values():
+        if row["state"] == "unknown":
+            assert row["why"]
+
+
 def test_backups_of_an_earlier_guest_with_the_id_do_not_count(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     guest = guest_of(world, "web02")
@@ -122,7 +136,7 @@ def test_storages_that_the_token_cannot_see_make_it_unknown(tmp_path: Path) -> N
     roles["AgentOperate"] -= {"Datastore.Audit", "Sys.Audit"}
     rows = audit(world, tmp_path)
     assert {row["state"] for row in rows.values()} == {"unknown"}
-    assert rows[101]["jobs"] == "unknown"
+    assert rows[101]["jobs"] is None
     out = run_line(world, tmp_path, "pve backup audit").out
     assert "jobs cannot be read" in out
 
@@ -132,7 +146,7 @@ def test_a_disabled_job_is_no_coverage(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     world.cluster.backup_jobs["nightly"]["enabled"] = 0
     row = audit(world, tmp_path, "web02")[102]
-    assert (row["jobs"], row["idle_jobs"]) == ("none", ["nightly (disabled)"])
+    assert (row["jobs"], row["idle_jobs"]) == ([], ["nightly (disabled)"])
 
 
 def test_disks_that_no_backup_takes_are_named(tmp_path: Path) -> None:
@@ -192,6 +206,15 @@ def test_a_run_that_failed_as_a_whole_is_told(tmp_path: Path) -> None:
     assert [(each["vmid"], each["cause"]) for each in failures if each["vmid"] is None] == [
         (None, "storage")
     ]
+
+
+def test_a_log_that_cannot_be_read_leaves_the_run_s_own_word(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    world.cluster.faults.add("refuse", path=r"/tasks/.*/log", status=595, reason="No", times=0)
+    data = why(world, tmp_path)["data"]
+    assert "pve1 does not show the logs of 1 runs" in data["unknown"]
+    (failure,) = data["failures"]
+    assert (failure["vmid"], failure["node"], failure["cause"]) == (None, "pve2", "other")
 
 
 def test_a_worker_that_vanished_is_an_interruption(tmp_path: Path) -> None:

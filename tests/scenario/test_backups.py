@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from pveops.cli.run_progress import describe_progress, list_progress
 from pveops.domain.selection import Selector
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import Consent, apply_plan, resume_run
 from pveops.engine.change import Change, request_change
 from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask
@@ -27,8 +28,9 @@ from pveops.operations.plan import Plan, Scalar
 from pveops.sim.guest import Guest
 from pveops.sim.seeds.furniture import add_backup, add_storage
 from pveops.sim.volume import Volume
-from tests.commandline import run_line
-from tests.world import World, make_world
+from tests.commandline import call_of, run_line
+from tests.fault.test_matrix import KilledError, kill_at
+from tests.world import World, join_world, make_world
 
 DAY_S = 86_400
 
@@ -132,6 +134,24 @@ def test_each_guest_is_backed_up_on_its_own_node(tmp_path: Path) -> None:
     nodes = [entry["path"].split("/")[4] for entry in vzdumps(world)]
     assert sorted(nodes) == sorted(item.target.node for item in receipt.items)
     assert len(receipt.items) == 4
+
+
+def test_a_guest_that_moves_at_the_last_moment_is_not_called_backed_up(tmp_path: Path) -> None:
+    """PVE answers `OK` then, and no task (API2/VZDump.pm: silent exit)."""
+    world = make_world(tmp_path)
+    store, guest = world.session.store, guest_of(world, "web02")
+    write = store.write_entry
+
+    def moving(*arguments: Any) -> None:
+        write(*arguments)
+        guest.node = "pve2"
+
+    store.write_entry = moving  # type: ignore[method-assign]
+    receipt = ask(world, "run", "web02").receipt
+    assert receipt is not None
+    assert receipt.status == "failed"
+    assert "PVE reports success, but it is without a new backup" in receipt.items[0].message
+    assert len(backups_of(world, 102)) == 3
 
 
 def test_on_one_node_they_come_one_after_the_other(tmp_path: Path) -> None:
@@ -508,3 +528,26 @@ def test_progress_tells_share_bytes_and_rate(tmp_path: Path) -> None:
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert any(re.fullmatch(r"[\d.]+ GiB of 200 GiB, [\d.]+ [GM]iB/s", text) for text, _ in told)
+
+
+def test_whoever_looks_at_a_run_is_told_how_far_it_is(tmp_path: Path) -> None:
+    """The process that carries it out is killed while the task goes on."""
+    world = make_world(tmp_path)
+    kill_at(world, 2, before=False)
+    with pytest.raises(KilledError):
+        ask(world, "run", "nextcloud")
+    world.cluster.timeline.advance(120)
+    run = world.session.store.list_runs()[0]
+    listing = list_progress(call_of(world, tmp_path), run)
+    (told,) = listing.rows
+    assert told["stage"] == "at work"
+    assert 0 < told["task"]["share"] < 1
+    assert told["task"]["total_bytes"] == 200 << 30
+    words = describe_progress(listing)
+    assert re.fullmatch(r"\d+%, [\d.]+ GiB of 200 GiB, [\d.]+ [GM]iB/s", words)
+    shown = run_line(world, tmp_path, f"pve task show {told['upid']}").out
+    assert f"is running: {words}" in shown
+    world.cluster.timeline.advance(3600)
+    heir = join_world(tmp_path, world.seed)
+    assert resume_run(heir.session, run.id).status == "done"
+    assert describe_progress(list_progress(call_of(world, tmp_path), run)) == "done"

@@ -68,6 +68,7 @@ def test_an_id_that_is_taken_is_refused(tmp_path: Path) -> None:
         ("job", {"schedule": "21:00", "storage": "backups"}),
         ("job", {"schedule": "21:00", "storage": "backups", "all": True, "pool": "sandbox"}),
         ("job", {"schedule": "21:00", "storage": "backups", "guest": "web01", "exclude": "web02"}),
+        ("job", {"schedule": "21:00", "storage": "backups", "pool": "sandbox", "exclude": "121"}),
         ("job", {"schedule": "21:00", "storage": "backups", "all": True, "mode": "live"}),
         (
             "job",

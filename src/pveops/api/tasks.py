@@ -187,6 +187,25 @@ def read_log(
     return LogPage(lines, answer.total if answer.total is not None else start + len(lines))
 
 
+def read_progress(client: Client, upid: Upid | str) -> TaskProgress:
+    """How far a task is by the end of its log. Two requests.
+
+    `elapsed_s` counts from the task's start by the server's clock. Raises NotFoundError when the
+    log is gone.
+    """
+    upid = _upid_of(upid)
+    total = read_log(client, upid, 0, 1).total
+    lines = read_log(client, upid, max(0, total - _TAIL_LINES), _TAIL_LINES).lines
+    share, amount = None, None
+    for line in lines:
+        percent = find_percent(line)
+        share = share if percent is None else percent / 100
+        amount = find_amount(line) or amount
+    text = amount.words if amount else (lines[-1] if lines else "")
+    elapsed_s = max(0.0, client.server_time() - upid.starttime)
+    return TaskProgress(elapsed_s, share, text, lines, amount)
+
+
 def cancel_task(client: Client, upid: Upid | str) -> None:
     """Ask PVE to stop a task: a signal, and after 5 s a kill, which may leave locks behind.
 

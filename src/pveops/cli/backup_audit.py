@@ -35,7 +35,7 @@ _AUDIT = (
     Column("size_bytes", "size", kind="bytes"),
     Column("verification", "verified", is_sparse=True),
     Column("is_protected", "protected", kind="flag", is_sparse=True),
-    Column("jobs"),
+    Column("coverage", "jobs"),
     Column("last", common="ok"),
     Column("remarks", is_sparse=True),
     Column("node", is_wide=True),
@@ -43,7 +43,16 @@ _AUDIT = (
 )
 _AUDIT_FIELDS = (
     *("vmid", "name", "kind", "node", "is_template", "state", "age_s", "ctime", "storage"),
-    *("volid", "size_bytes", "verification", "is_protected", "jobs", "idle_jobs", "last"),
+    *(
+        "volid",
+        "size_bytes",
+        "verification",
+        "is_protected",
+        "jobs",
+        "coverage",
+        "idle_jobs",
+        "last",
+    ),
     *("strangers", "broken", "left_out", "why", "remarks"),
 )
 _WHY = (
@@ -139,7 +148,8 @@ def audit_item(row: tuple[CoverageFacts, Coverage]) -> dict[str, Any]:
         "size_bytes": (newest.size_bytes or None) if newest else None,
         "verification": newest.verification if newest else "",
         "is_protected": newest.is_protected if newest else None,
-        "jobs": "unknown" if coverage.jobs is None else list(coverage.jobs) or "none",
+        "jobs": None if coverage.jobs is None else list(coverage.jobs),
+        "coverage": _coverage(coverage),
         "idle_jobs": list(coverage.idle_jobs),
         "last": coverage.last or "unknown",
         "strangers": coverage.strangers,
@@ -148,6 +158,12 @@ def audit_item(row: tuple[CoverageFacts, Coverage]) -> dict[str, Any]:
         "why": list(coverage.why),
         "remarks": "; ".join(_remarks(facts, coverage)),
     }
+
+
+def _coverage(coverage: Coverage) -> str:
+    if coverage.jobs is None:
+        return "unknown"
+    return ",".join(coverage.jobs) or "none"
 
 
 def _remarks(facts: CoverageFacts, coverage: Coverage) -> list[str]:

@@ -117,26 +117,24 @@ def _told(call: Call, row: RunRow) -> Answer:
     receipt = read_receipt(row)
     if state not in {"running", "abandoned"} and receipt is not None:
         return answer_of_receipt(receipt)
-    from pveops.cli.run_progress import count_ended, list_progress
+    from pveops.cli.run_progress import describe_progress, list_progress
 
     facts = _item(call, row)
     progress = list_progress(call, row)
-    ended, whole = count_ended(progress)
+    what = f"{row.id} ({facts['operation']} of {facts['targets']})"
     if state == "running":
         error = PendingError(
-            f"{row.id} ({facts['operation']}) is at work, {ended} of {whole} are through",
+            f"{what} is being carried out: {describe_progress(progress)}",
             hint=f"pve run wait {row.id}",
             details={"run": row.id},
         )
-        verdict = f"pending: {error.message}"
     else:
         error = PendingError(
-            f"{row.id} ({facts['operation']}) was left unfinished, {ended} of {whole} are "
-            "through: its process is gone",
+            f"{what} was left unfinished ({describe_progress(progress)}): its process is gone",
             hint=f"pve run resume {row.id}",
             details={"run": row.id},
         )
-        verdict = f"pending: {error.message}"
+    verdict = f"pending: {error.message}"
     answer = answer_of_error("", error)
     return answer._replace(verdict=verdict, data=facts, changed=None, blocks=(progress,))
 

@@ -77,10 +77,14 @@ def show_task(call: Call, upid: str) -> Answer:
     """Show the state of one task."""
     from pveops.api.tasks import get_status
     from pveops.cli.cells import format_time
+    from pveops.cli.run_progress import task_progress
 
     status = get_status(call.wiring.reader, upid)
     told = "is running" if status.is_running else f"ended with {status.exitstatus}"
     parts = status.upid
+    progress = task_progress(call.wiring.reader, str(parts)) if status.is_running else None
+    if progress is not None and progress["words"]:
+        told += f": {progress['words']}"
     facts = Facts(
         (
             ("type", parts.type),
@@ -92,6 +96,7 @@ def show_task(call: Call, upid: str) -> Answer:
     )
     data = {**parts._asdict(), "upid": str(parts), "is_running": status.is_running}
     data["exitstatus"] = status.exitstatus
+    data["progress"] = progress
     next_ = f"pve task {'wait' if status.is_running else 'log'} {parts}"
     return Answer(f"{parts} {told}", data=data, blocks=(facts,), next=(next_,))
 

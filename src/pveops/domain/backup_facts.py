@@ -21,7 +21,6 @@ from pveops.domain.rows import int_of, object_of, rows_of, text_of
 from pveops.domain.snapshot import read_can_snapshot
 from pveops.domain.storage import Storage
 from pveops.errors import (
-    AccessError,
     AmbiguousError,
     NodeUnreachableError,
     NotFoundError,
@@ -103,8 +102,6 @@ def _read_max_protected(client: Client, storage: str) -> int | None:
     """
     try:
         row = object_of(client.get(api_path("storage", storage)))
-    except AccessError:
-        return None
     except PveopsError:
         return None
     return int_of(row, "max-protected-backups", _NO_LIMIT)

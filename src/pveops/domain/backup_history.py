@@ -76,9 +76,13 @@ def read_history(
             continue
         tasks = [task for task in tasks if task.upid.type == "vzdump"]
         tasks.sort(key=lambda task: -task.upid.starttime)
-        runs += [_run_of(client, task, is_read=n < max_logs) for n, task in enumerate(tasks)]
+        mine = [_run_of(client, task, is_read=n < max_logs) for n, task in enumerate(tasks)]
+        runs += mine
         if len(tasks) > max_logs:
             unseen.append(f"{node.name} has {len(tasks) - max_logs} older runs that were not read")
+        unread = sum(run.log is None for run in mine[:max_logs])
+        if unread:
+            unseen.append(f"{node.name} does not show the logs of {unread} runs")
     runs.sort(key=lambda run: -run.starttime)
     return BackupHistory(tuple(runs), tuple(unseen))
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 _START = re.compile(r"INFO: Starting Backup of VM (\d+) \((qemu|lxc)\)")
 _END = re.compile(r"INFO: Finished Backup of VM (\d+) \(")
 _FAILURE = re.compile(r"ERROR: Backup of VM (\d+) failed - (.*)")
-_WHOLE = re.compile(r"(?:TASK ERROR|ERROR: Backup job failed -):? (.*)")
+_WHOLE = re.compile(r"(?:TASK ERROR: |ERROR: Backup job failed - |ERROR: (?=can't acquire))(.*)")
+_WAITING = "INFO: trying to get global lock - waiting..."
+_GOT_LOCK = "INFO: got global lock"
 _NO_CAUSE = frozenset({"job errors", "unexpected status"})
 _WARNING = re.compile(r"WARN(?:ING)?: ")
 _ERROR = re.compile(r"ERROR: |INFO: zstd: error |.*No space left on device")
@@ -53,6 +55,9 @@ def read_vzdump_log(lines: Iterable[str]) -> VzdumpLog:
             vmid = int(match[1])
             results[vmid] = _of(results, vmid)._replace(is_ok=False, line=line)
             current = None
+        elif line in (_WAITING, _GOT_LOCK):
+            # Who gets no lock in time leaves without a last word (API2/VZDump.pm, exit -1).
+            whole = line if line == _WAITING else ""
         elif match := _WHOLE.match(line):
             if match[1] not in _NO_CAUSE:
                 whole = line

@@ -53,6 +53,7 @@ _RULES = (
         "another backup held the node for too long",
         "pve task list --node {node} --running",
         r"can't acquire lock '/var/run/vzdump.lock'",
+        r"trying to get global lock",
     ),
     _rule(
         "lock",

@@ -150,8 +150,8 @@ def _wanted(facts: JobFacts, params: Mapping[str, Scalar]) -> dict[str, str]:
     if params.get("all"):
         values["all"] = "1"
     if facts.excluded:
-        if "vmid" in values:
-            raise UsageError("--exclude goes with --all or --pool")
+        if "vmid" in values or "pool" in values:
+            raise UsageError("--exclude goes with --all")
         values["exclude"] = ",".join(map(str, facts.excluded))
     keep = keep_of(params)
     if keep and params.get("keep_all"):
@@ -178,7 +178,7 @@ def _without_contrary(old: BackupJob, wanted: Mapping[str, str | None]) -> dict[
     elif wanted.get("all"):
         contrary = ("vmid", "pool")
     elif wanted.get("pool"):
-        contrary = ("vmid", "all")
+        contrary = ("vmid", "all", "exclude")
     else:
         return {}
     return {key: None for key in contrary if key in old.values and key not in wanted}

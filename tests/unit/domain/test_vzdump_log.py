@@ -52,6 +52,13 @@ def test_what_ends_the_whole_run_is_kept() -> None:
     assert read_vzdump_log((*GOOD, aborted)).whole_line == aborted
 
 
+def test_who_got_no_lock_of_the_node_waited_to_the_end() -> None:
+    """VZDump.pm getlock; the worker ends with exit(-1), so no line follows."""
+    waiting = "INFO: trying to get global lock - waiting..."
+    assert read_vzdump_log((waiting,)).whole_line == waiting
+    assert read_vzdump_log((waiting, "INFO: got global lock", *GOOD)).whole_line == ""
+
+
 def test_no_line_of_a_guest_can_pose_as_another_result() -> None:
     """A name or a hook's output may hold anything; only lines that begin so count."""
     lines = (*GOOD, "INFO: x ERROR: Backup of VM 100 failed - lies")

@@ -18,7 +18,7 @@ _VALUES = (
     Param("guest", "words", "these guests, and no others; repeat it"),
     Param("all", "bool", "all guests, those to come included", False),
     Param("pool", "str", "the guests of a pool"),
-    Param("exclude", "words", "not these, of all or of a pool; repeat it"),
+    Param("exclude", "words", "not these, of all; repeat it"),
     Param("node", "str", "only while they are on this node"),
     Param("mode", "str", "snapshot, suspend or stop"),
     Param("compress", "str", "zstd, gzip, lzo or 0"),
