@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pveops.cli.run_progress import describe_progress, read_run_progress
+from pveops.cli.run_progress import describe_progress, list_progress
 from pveops.domain.selection import Selector
 from pveops.engine.apply import Consent, apply_plan, resume_run
 from pveops.engine.change import Change, request_change
@@ -538,14 +538,16 @@ def test_whoever_looks_at_a_run_is_told_how_far_it_is(tmp_path: Path) -> None:
         ask(world, "run", "nextcloud")
     world.cluster.timeline.advance(120)
     run = world.session.store.list_runs()[0]
-    told = read_run_progress(call_of(world, tmp_path), run)
-    assert len(told) == 1
-    assert 0 < told[0]["share"] < 1
-    assert told[0]["total_bytes"] == 200 << 30
-    assert re.fullmatch(r": \d+%, [\d.]+ GiB of 200 GiB, [\d.]+ [GM]iB/s", describe_progress(told))
-    shown = run_line(world, tmp_path, f"pve task show {told[0]['upid']}").out
-    assert f"is running{describe_progress(told)}" in shown
+    listing = list_progress(call_of(world, tmp_path), run)
+    (told,) = listing.rows
+    assert told["stage"] == "at work"
+    assert 0 < told["task"]["share"] < 1
+    assert told["task"]["total_bytes"] == 200 << 30
+    words = describe_progress(listing)
+    assert re.fullmatch(r"\d+%, [\d.]+ GiB of 200 GiB, [\d.]+ [GM]iB/s", words)
+    shown = run_line(world, tmp_path, f"pve task show {told['upid']}").out
+    assert f"is running: {words}" in shown
     world.cluster.timeline.advance(3600)
     heir = join_world(tmp_path, world.seed)
     assert resume_run(heir.session, run.id).status == "done"
-    assert read_run_progress(call_of(world, tmp_path), run) == []
+    assert describe_progress(list_progress(call_of(world, tmp_path), run)) == "done"

@@ -256,3 +256,12 @@ def test_what_is_not_an_option_is_refused(option: str, text: str, tmp_path: Path
 def test_a_bridge_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PreflightError, match="no bridge or vnet 'vmbr7'"):
         ask(make_world(tmp_path), "guest.set", "web02", option="net0=bridge=vmbr7")
+
+
+def test_one_name_is_for_one_guest(tmp_path: Path) -> None:
+    from pveops.domain.selection import Selector
+
+    world = make_world(tmp_path)
+    asked = Ask("guest.set", selector=Selector(tags=("web",)), params={"rename": "same"})
+    with pytest.raises(UsageError, match="one guest is renamed"):
+        request_change(world.session, asked)

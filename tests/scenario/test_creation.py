@@ -195,8 +195,9 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     with pytest.raises(PreflightError, match="called web01 already"):
         ask(world, "guest.create", "web01", template="debian-ct")
-    with pytest.raises(PreflightError, match="is no name"):
-        ask(world, "guest.create", "not a name", template="debian-ct")
+    for name in ("not a name", "-rf", "a\nb", "x" * 300, "\u202eabc"):
+        with pytest.raises(UsageError, match="is no name"):
+            ask(world, "guest.create", name, template="debian-ct")
 
 
 # -- downloads --------------------------------------------------------------------

@@ -9,11 +9,11 @@ import pytest
 
 from pveops.config.policy import Policy
 from pveops.domain.selection import Selector
-from pveops.domain.trash import TRASH_TAG, parse_mark
+from pveops.domain.trash import TRASH_TAG, TrashMark, parse_mark, write_mark
 from pveops.engine.apply import Consent, apply_plan
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask
-from pveops.errors import PreflightError
+from pveops.errors import PreflightError, UsageError
 from pveops.operations.plan import Call, Scalar
 from tests.scenario.test_configuration import agree, ask, guest_of, plan_of
 from tests.world import World, join_world, make_world
@@ -269,3 +269,21 @@ def test_a_volume_that_is_left_behind_is_told(tmp_path: Path) -> None:
     receipt = agree(world, change)
     assert receipt.status == "failed"
     assert "these volumes are left" in receipt.items[0].message
+
+
+def test_nobody_forges_the_mark_of_a_deletion(tmp_path: Path) -> None:
+    """Else a guest could be made to look as if it had lain in the trash for years."""
+    world = make_world(tmp_path)
+    forged = write_mark("", TrashMark(0, True, "running"), 102)
+    for verb, params in (
+        ("guest.note", {"append": f"hello\n  {forged}"}),
+        ("guest.note", {"text": forged}),
+        ("guest.set", {"description": forged}),
+        ("guest.tag", {"add": TRASH_TAG}),
+        ("guest.tag", {"set": f"web,{TRASH_TAG}"}),
+    ):
+        with pytest.raises(UsageError, match="mark of deleted guests"):
+            ask(world, verb, "web02", **params)
+    delete(world, "web02")
+    with pytest.raises(UsageError, match="mark of deleted guests"):
+        ask(world, "guest.tag", "web02", remove=TRASH_TAG)

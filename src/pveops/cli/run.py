@@ -117,29 +117,26 @@ def _told(call: Call, row: RunRow) -> Answer:
     receipt = read_receipt(row)
     if state not in {"running", "abandoned"} and receipt is not None:
         return answer_of_receipt(receipt)
-    facts = _item(call, row)
-    if state == "running":
-        from pveops.cli.run_progress import describe_progress, read_run_progress
+    from pveops.cli.run_progress import describe_progress, list_progress
 
-        progress = read_run_progress(call, row)
-        facts = facts | {"progress": progress}
+    facts = _item(call, row)
+    progress = list_progress(call, row)
+    what = f"{row.id} ({facts['operation']} of {facts['targets']})"
+    if state == "running":
         error = PendingError(
-            f"{row.id} ({facts['operation']} of {facts['targets']}) is being carried out"
-            f"{describe_progress(progress)}",
+            f"{what} is being carried out: {describe_progress(progress)}",
             hint=f"pve run wait {row.id}",
             details={"run": row.id},
         )
-        verdict = f"pending: {error.message}"
     else:
         error = PendingError(
-            f"{row.id} ({facts['operation']} of {facts['targets']}) was left unfinished: "
-            "its process is gone",
+            f"{what} was left unfinished ({describe_progress(progress)}): its process is gone",
             hint=f"pve run resume {row.id}",
             details={"run": row.id},
         )
-        verdict = f"pending: {error.message}"
+    verdict = f"pending: {error.message}"
     answer = answer_of_error("", error)
-    return answer._replace(verdict=verdict, data=facts, changed=None)
+    return answer._replace(verdict=verdict, data=facts, changed=None, blocks=(progress,))
 
 
 @group.command("resume", operation="run.resume")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pveops.cli.answer import Column, Listing
 from pveops.errors import PveopsError
 from pveops.units import format_percent
 
@@ -12,19 +12,54 @@ if TYPE_CHECKING:
     from pveops.api.client import Client
     from pveops.cli.call import Call
     from pveops.engine.store import Entry, RunRow
+    from pveops.operations.plan import Item
 
+_COLUMNS = (Column("id"), Column("name"), Column("stage"), Column("progress", is_sparse=True))
+_FIELDS = (*(column.key for column in _COLUMNS), "upid", "task")
+_AT_WORK = "at work"
+_STAGES = {"intent": "sent", "answer": _AT_WORK, "task": "looking", "lost": "looking"}
+_NOT_BEGUN = "not begun"
 _MAX_TASKS = 4
+"""So many logs are read at most: this answer, too, has to come in time."""
 
 
-def read_run_progress(call: Call, row: RunRow) -> list[dict[str, Any]]:
-    """Of each task that the run waits for, two requests; nothing where it cannot be read."""
-    entries = call.wiring.store.read_entries(row.id)
+def list_progress(call: Call, row: RunRow) -> Listing:
+    """A row for each target of the plan; two requests for each task that is at work."""
+    from pveops.operations.plan import decode_plan
+
+    plan = decode_plan(call.wiring.store.get_plan(row.plan).json)
+    last: dict[int, Entry] = {}
+    for entry in call.wiring.store.read_entries(row.id):
+        last[entry.item] = entry
+    rows = [_row(item, last.get(index)) for index, item in enumerate(plan.items)]
+    at_work = [told for told in rows if told["stage"] == _AT_WORK and told["upid"]]
+    for told in at_work[:_MAX_TASKS]:
+        told["task"] = _ask(call, told["upid"])
+        told["progress"] = told["task"]["words"] if told["task"] else ""
+    return Listing(rows, dict, _FIELDS, _COLUMNS)
+
+
+def _row(item: Item, entry: Entry | None) -> dict[str, Any]:
+    stage, upid, vmid = _NOT_BEGUN, "", item.target.id
+    if entry is not None:
+        stage = str(entry.data.get("status") or _STAGES.get(entry.kind, entry.kind))
+        upid = str(entry.data.get("upid") or "")
+        vmid = str(entry.data.get("vmid") or vmid)
+    return {
+        "id": vmid,
+        "name": item.target.name,
+        "stage": stage,
+        "progress": "",
+        "upid": upid,
+        "task": None,
+    }
+
+
+def _ask(call: Call, upid: str) -> dict[str, Any] | None:
     try:
-        reader = call.wiring.reader
+        return task_progress(call.wiring.reader, upid)
     except PveopsError:
-        return []
-    found = (task_progress(reader, upid) for upid in _open_tasks(entries)[:_MAX_TASKS])
-    return [progress for progress in found if progress is not None]
+        return None
 
 
 def task_progress(client: Client, upid: str) -> dict[str, Any] | None:
@@ -49,18 +84,11 @@ def task_progress(client: Client, upid: str) -> dict[str, Any] | None:
     }
 
 
-def describe_progress(progress: Sequence[dict[str, Any]]) -> str:
-    """`: 12%, 9.6 GiB of 80 GiB, 240 MiB/s`; empty when no log tells anything."""
-    told = [each["words"] for each in progress if each["words"]]
-    return f": {'; '.join(told)}" if told else ""
-
-
-def _open_tasks(entries: Sequence[Entry]) -> list[str]:
-    """The tasks that calls have started and that nobody has seen the end of."""
-    upids: dict[int, str] = {}
-    for entry in entries:
-        if entry.kind == "answer":
-            upids[entry.item] = str(entry.data.get("upid") or "")
-        elif entry.kind in {"task", "outcome"}:
-            upids.pop(entry.item, None)
-    return [upid for upid in upids.values() if upid]
+def describe_progress(listing: Listing) -> str:
+    """`1 of 10 are through`, or of a single target how far its task is."""
+    if listing.size == 1:
+        (row,) = listing.rows
+        return str(row["progress"] or row["stage"])
+    open_ = {_NOT_BEGUN, *_STAGES.values()}
+    ended = sum(row["stage"] not in open_ for row in listing.rows)
+    return f"{ended} of {listing.size} are through"

@@ -129,7 +129,8 @@ class _Tour:
         apply = f"pve-apply {plan} --code {code} --wait 0"
         said = self._step("The person agrees; it goes on in the background.", apply, 8)
         run = next((word for word in said.split() if word.startswith("run_")), "")
-        self._step("How far is it?", f"pve run show {run}")
+        self._run(("pve", "run", "wait", run, "--wait", "1.5"))
+        self._step("A moment later: how far is it?", f"pve run show {run}")
         self._wait_for(run)
         self._step("Bring them back.", "pve node return pve3 --allow-restart", 3)
         plan, code = self._read_message()

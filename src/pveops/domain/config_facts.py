@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pveops.domain.facts import GuestFacts, Scene, read_guest_facts_with_pending
 from pveops.domain.guest import Guest
 from pveops.domain.node import Node, read_bridges
+from pveops.errors import UsageError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -26,6 +27,8 @@ class ConfigFacts(NamedTuple):
 def read_config_facts(client: Client, guest: Guest, scene: Scene) -> ConfigFacts:
     """Four requests to the guest's node; one more when a network card is to change."""
     wanted = scene.params.get("rename")
+    if wanted and len(scene.names) != 1:
+        raise UsageError("one guest is renamed at a time", hint="name it instead of a selector")
     return ConfigFacts(
         base=read_guest_facts_with_pending(client, guest, scene),
         node=scene.inventory.find_node(guest.node),

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.api.port import api_path
+from pveops.domain.guest_name import check_guest_name
 from pveops.domain.guest_template import GuestTemplate, Variable
 from pveops.domain.node import Node, read_bridges
 from pveops.domain.rows import int_of, rows_of, text_of
@@ -74,6 +75,7 @@ def read_create_facts(client: Client, scene: Scene) -> tuple[CreateFacts, ...]:
     """A request a node for bridges, one a storage for what lies there, and one for the id."""
     if len(scene.names) != 1 or not scene.names[0]:
         raise UsageError("one name, please", hint="pve guest create NAME --template T")
+    name = check_guest_name(scene.names[0])
     template = scene.template
     if template is None:
         raise UsageError("which template?", hint="pve template list")
@@ -87,7 +89,7 @@ def read_create_facts(client: Client, scene: Scene) -> tuple[CreateFacts, ...]:
         if storage.status == "available" and {"images", "rootdir"} & set(storage.content)
     ]
     facts = CreateFacts(
-        name=scene.names[0],
+        name=name,
         template=template,
         places=places,
         is_node_given=bool(scene.params.get("node")),

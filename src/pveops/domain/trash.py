@@ -71,6 +71,11 @@ def mark_of(config: GuestConfig) -> TrashMark | None:
     return parse_mark(config.get("description"))
 
 
+def forges_mark(notes: str) -> bool:
+    """Whether a text has a line that would be taken for the mark of a deletion."""
+    return any(line.strip().startswith(f"{TRASH_TAG}:") for line in notes.splitlines())
+
+
 class TrashFacts(NamedTuple):
     """What decisions about deleting a guest, and bringing it back, are made from."""
 

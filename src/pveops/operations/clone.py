@@ -10,6 +10,7 @@ from __future__ import annotations
 from pveops.domain.address import format_options, network_slots, parse_interface, parse_options
 from pveops.domain.clone_facts import CloneFacts, SourceFacts
 from pveops.domain.guest import split_tags
+from pveops.domain.guest_name import check_guest_name
 from pveops.domain.name_pattern import fill_number, has_number
 from pveops.domain.trash import TRASH_TAG, erase_mark
 from pveops.errors import UsageError
@@ -65,6 +66,10 @@ def _case_of(facts: CloneFacts, params: dict[str, Scalar]) -> CloneCase:
     pattern, address = str(params.get("name") or ""), params.get("ip")
     if not pattern:
         raise UsageError("what is it to be called?", hint="--name web03, or --name 'k8s-{n}'")
+    if "{" in fill_number(pattern, 1):
+        raise UsageError(
+            f"{pattern[:60]!r} is no pattern for names", hint="{n}, {n+10} and {n-1} are known"
+        )
     if facts.source.copies > 1 and not has_number(pattern):
         raise UsageError(
             f"{facts.source.copies} clones cannot all be called {pattern!r}",
@@ -90,7 +95,7 @@ def _case_of(facts: CloneFacts, params: dict[str, Scalar]) -> CloneCase:
         )
     return CloneCase(
         facts=facts,
-        name=fill_number(pattern, facts.number),
+        name=check_guest_name(fill_number(pattern, facts.number)),
         address=wanted,
         gateway=str(params.get("gateway") or ""),
         is_full=is_full,

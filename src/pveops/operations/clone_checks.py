@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,7 +13,6 @@ from pveops.operations.guest_checks import check_stored_change, subject_of
 from pveops.units import format_bytes
 
 _THIN = frozenset({"lvmthin", "rbd", "zfspool", "btrfs"})
-_DNS_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]{1,63})*")
 _CLOUD_INIT = ("ciuser", "cipassword", "sshkeys", "nameserver", "searchdomain", "cicustom")
 
 
@@ -61,13 +59,6 @@ def _block(case: CloneCase, code: str, message: str, remedy: str = "") -> Findin
 
 
 def _check_name(case: CloneCase) -> Iterator[Finding]:
-    if not _DNS_NAME.fullmatch(case.name):
-        yield _block(
-            case,
-            "guest.bad-name",
-            f"{case.name!r} is no name for a guest",
-            "letters, digits, - and . only",
-        )
     if case.name in case.facts.source.names:
         yield _block(
             case,

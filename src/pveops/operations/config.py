@@ -14,6 +14,7 @@ from pveops.domain.config_facts import ConfigFacts
 from pveops.domain.config_text import FREE_TEXT, normal_value, show_value
 from pveops.domain.facts import GuestFacts
 from pveops.domain.guest import Kind, PendingChange, split_tags
+from pveops.domain.trash import TRASH_TAG, forges_mark
 from pveops.errors import UsageError
 from pveops.operations.config_checks import check_values
 from pveops.operations.config_more import is_known, is_live, parse_more
@@ -50,6 +51,8 @@ def _wanted_values(facts: GuestFacts, params: Mapping[str, Scalar]) -> _Wanted:
         for option in OPTIONS
         if params.get(option.word) is not None
     }
+    if params.get("description"):
+        _refuse_forged_mark(str(params["description"]))
     if params.get("option"):
         wanted |= parse_more(kind, facts.config, str(params["option"]))
     if params.get("ssh_keys"):
@@ -84,6 +87,11 @@ def decide_tag(_operation: str, facts: ConfigFacts, params: dict[str, Scalar]) -
     exact = _tags(params.get("set"))
     if not (adds or removes or exact) or (exact and (adds or removes)):
         raise UsageError("which tags?", hint="--add a --remove b, or --set a --set b for exactly")
+    if TRASH_TAG in adds | removes | exact:
+        raise UsageError(
+            f"{TRASH_TAG} is the mark of deleted guests",
+            hint="pve guest delete and pve guest undelete set it and take it away",
+        )
     now = set(split_tags(normal_value("tags", facts.base.config.get("tags"))))
     tags = exact or ((now | adds) - removes)
     wanted: _Wanted = {"tags": ";".join(sorted(tags)) if tags else None}
@@ -108,11 +116,21 @@ def decide_note(_operation: str, facts: ConfigFacts, params: dict[str, Scalar]) 
         raise UsageError("which text?", hint="--text TEXT to write, or --append TEXT; - for stdin")
     new = str(text) if text is not None else f"{old}\n\n{extra}" if old else str(extra)
     new = normal_value("description", new)
+    _refuse_forged_mark(str(text if text is not None else extra))
     if len(new) > _MAX_NOTES:
         raise UsageError(f"the notes would have {len(new)} characters; PVE takes {_MAX_NOTES}")
     changed = _changed(facts.base, {"description": new or None})
     raises = ("notes that somebody wrote would be gone",) if old and extra is None else ()
     return _decide(facts, changed, worst_first(check_stored_change(facts.base)), raises)
+
+
+def _refuse_forged_mark(text: str) -> None:
+    """What tells since when a guest is deleted is written by `guest delete` alone."""
+    if forges_mark(text):
+        raise UsageError(
+            f"lines that begin with {TRASH_TAG}: are the mark of deleted guests",
+            hint="write something else before it",
+        )
 
 
 def decide_revert(_operation: str, facts: ConfigFacts, params: dict[str, Scalar]) -> Decision:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from pveops.domain.guest import Kind
+from pveops.domain.guest_name import check_guest_name
 from pveops.errors import UsageError
-
-_DNS_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]{1,63})*")
 
 
 class Option(NamedTuple):
@@ -61,8 +59,8 @@ def stored_text(option: Option, value: object) -> str:
     if option.is_switch or (option.word == "agent" and value in {"on", "off"}):
         return "1" if value in {"on", "1", True} else "0"
     text = str(value)
-    if option.word == "rename" and not _DNS_NAME.fullmatch(text):
-        raise UsageError(f"{text!r} is no name for a guest", hint="letters, digits, - and . only")
+    if option.word == "rename":
+        return check_guest_name(text)
     return text.rstrip("\n") if option.word == "description" else text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -13,7 +12,6 @@ from pveops.domain.create_facts import CreateFacts, Place
 from pveops.operations.findings import Finding
 from pveops.units import format_bytes
 
-_DNS_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]{1,63})*")
 _THIN = frozenset({"lvmthin", "rbd", "zfspool", "btrfs"})
 
 
@@ -44,13 +42,6 @@ def _block(guest: NewGuest, code: str, message: str, remedy: str = "") -> Findin
 
 def _check_name(guest: NewGuest) -> Iterator[Finding]:
     name = guest.facts.name
-    if not _DNS_NAME.fullmatch(name):
-        yield _block(
-            guest,
-            "guest.bad-name",
-            f"{name!r} is no name for a guest",
-            "letters, digits, - and . only",
-        )
     if name in guest.facts.names:
         yield _block(
             guest,

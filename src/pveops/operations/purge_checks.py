@@ -136,6 +136,8 @@ def _check_references(facts: PurgeFacts) -> Iterator[Finding]:
         )
     if facts.base.state.is_ha_managed:
         yield Finding("purge.ha", "warn", subject, "its HA resource goes with it")
+    if facts.base.guest.pool:
+        yield Finding("purge.pool", "info", subject, f"it leaves the pool {facts.base.guest.pool}")
     for name in ("acl", "firewall"):
         if name in facts.record:
             yield Finding(

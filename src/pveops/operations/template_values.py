@@ -49,7 +49,9 @@ def _normal(name: str, variable: Variable, text: str) -> str:
     try:
         value = _convert(variable, text)
     except ValueError as error:
-        raise UsageError(f"{name}: {error}", hint=variable.help) from error
+        raise UsageError(
+            f"{name}: {error}", hint=f"{name} is: {variable.help}; see `pve template show`"
+        ) from error
     if variable.type in {"int", "memory", "size"}:
         low, high = variable.minimum, variable.maximum
         if (low is not None and int(value) < low) or (high is not None and int(value) > high):
