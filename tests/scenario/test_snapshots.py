@@ -172,3 +172,14 @@ def test_no_words_of_an_agent_stand_in_for_the_code(verb: str, tmp_path: Path) -
         apply_plan(world.session, change.plan_id, Consent("code", ""))
     assert "one" in guest_of(world, "web02").snapshots
     assert len(world.effects()) == 1
+
+
+def test_a_rollback_that_fails_is_no_success_even_where_the_state_looks_so(tmp_path: Path) -> None:
+    """The present derives from the snapshot already, so the state alone tells nothing."""
+    world = make_world(tmp_path)
+    assert ask(world, "create", "web02", snapname="old").receipt
+    change = ask(world, "rollback", "web02", snapname="old")
+    world.cluster.faults.add("task-error", method="POST", path="/rollback$", reason="no space")
+    receipt = agree(world, change)
+    assert receipt.status == "failed"
+    assert "no space" in receipt.items[0].message

@@ -48,6 +48,7 @@ group = Group(
         "audit": ("pveops.cli.backup_audit:audit", "which guests have no recent backup"),
         "why": ("pveops.cli.backup_audit:why", "which guests the last backups missed, and why"),
         "run": (_VERB, "back guests up now; nothing is pruned"),
+        "restore": (_VERB, "restore a backup to a new guest, or over the one it is of"),
         "protect": ("pveops.cli.backup:protect", "keep a backup from pruning and deletion"),
         "unprotect": (_VERB, "let a backup be pruned and deleted again"),
         "delete": (_VERB, "delete a backup for good"),

@@ -304,7 +304,8 @@ class ItemRun:
             )
         except PveopsError as error:
             return self._unknown(f"the state cannot be read back: {error.message}"), None
-        if sight.is_reached:
+        # A state that was there before tells nothing: then the task's own word decides.
+        if sight.is_reached and (is_good or not step.holds_already):
             return None, sight
         if step.is_optional:
             return None, sight if sight.is_known else None

@@ -107,6 +107,10 @@ def judge_targets(
         for what cannot be undone: an agent can drive a terminal, and hide its marks.
     """
     raising = (*_reasons_to_raise(policy, actor, targets, params, recent_changes), *raises)
+    if operation.tier == Tier.REVERSIBLE and any(
+        target.is_new and not policy.allows_creation_in(target.pool) for target in targets
+    ):
+        raising = (*raising, "it makes a guest outside of the pools for that (`create_pools`)")
     tier = min(Tier.IRREVERSIBLE, operation.tier + (1 if raising else 0))
     reasons = (f"{operation.id} is tier {operation.tier}", *raising)
     verdict = _decide(policy, actor, operation, tier, reasons, has_channel=has_channel)
@@ -144,8 +148,6 @@ def _reasons_to_raise(
         if why:
             yield f"{target.label}: {why}"
             break
-    if any(target.is_new and not policy.allows_creation_in(target.pool) for target in targets):
-        yield "it makes a guest outside of the pools for that (`create_pools`)"
     if len(targets) > policy.max_targets:
         yield f"{len(targets)} targets are more than {policy.max_targets}"
     if actor.kind == "unattended":
