@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from pveops.engine.apply import Consent, apply_plan, resume_run, store_plan
+from pveops.engine.change import request_change
 from pveops.engine.request import Ask, propose
 from pveops.operations.plan import Call, WaitState, WaitTask
 from tests.fault.test_matrix import EXECUTED, NEVER_EXECUTED, KilledError, kill_at
@@ -119,3 +120,22 @@ def test_another_guest_in_the_place_is_not_touched_on_resumption(tmp_path: Path)
     receipt = resume_run(heir.session, heir.session.store.list_runs()[0].id)
     assert (receipt.status, receipt.exit_code) == ("failed", 9)
     assert names(world) == ["stop"]
+
+
+@pytest.mark.parametrize("line", [2, 3])
+def test_a_run_killed_after_a_task_failed_remembers_that_it_did(line: int, tmp_path: Path) -> None:
+    """The state looks as wanted, as it did before: only the task's word tells (line 3)."""
+    world = make_world(tmp_path)
+    guest = world.cluster.guests[102]
+    guest.snapshots["old"] = {**guest.config, "snaptime": int(world.cluster.timeline.now())}
+    guest.config["parent"] = "old"
+    ask = Ask("snapshot.rollback", ("web02",), params={"snapname": "old"})
+    change = request_change(world.session, ask)
+    world.cluster.faults.add("task-error", method="POST", path="/rollback$", reason="no space")
+    kill_at(world, line, before=False)
+    with pytest.raises(KilledError):
+        apply_plan(world.session, change.plan_id, Consent("code", world.code))
+    heir = join_world(tmp_path, world.seed)
+    item = resume_run(heir.session, heir.session.store.list_runs()[0].id).items[0]
+    assert item.status == "failed", item
+    assert "no space" in item.message

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pveops.api.tasks import OnProgress, OutcomeKind, TaskOutcome, wait_for_task
+from pveops.api.tasks import OnProgress, OutcomeKind, TaskOutcome, judge_exitstatus, wait_for_task
 from pveops.domain.vmid import next_id
 from pveops.engine.goals import wait_for_goal
 from pveops.engine.goals.sight import Sight
@@ -108,7 +108,11 @@ class ItemRun:
             step = self._item.steps[int(entry.data["step"])]
             if entry.kind == "answer":
                 self._answer = dict(entry.data.get("answer") or {})
+                self._task = None
                 self._note_effect(step)
+            ended = parse_upid(str(entry.data.get("upid") or ""))
+            if entry.kind == "task" and ended is not None:
+                self._task = judge_exitstatus(ended, str(entry.data.get("exitstatus") or ""))
 
     def _go_on(self, start: int) -> ItemOutcome:
         sight = None
