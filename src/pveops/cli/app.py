@@ -23,7 +23,7 @@ NOUNS = {
     "task": ("pveops.cli.task:group", "tasks: list, show, log, wait, cancel"),
     "api": ("pveops.cli.api:group", "any path of the API: get, ls, usage"),
     "plan": ("pveops.cli.plan:group", "plans that wait for consent: list, show, cancel, code"),
-    "run": ("pveops.cli.run:group", "what was begun: list, show, wait, resume"),
+    "run": ("pveops.cli.run:group", "what was begun: list, show, explain, wait, resume"),
     "policy": ("pveops.cli.policy:group", "who may do what: show, freeze, unfreeze"),
     "secrets": ("pveops.cli.secrets:command", "the stored API token: add, status"),
     "audit": ("pveops.cli.audit:group", "the audit log: verify, show"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pveops.cli.answer import Answer, Column, Listing, Written
+from pveops.cli.answer import Answer, Column, Lines, Listing, Written
 from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options, wait_option
@@ -14,6 +14,7 @@ from pveops.errors import PendingError
 
 if TYPE_CHECKING:
     from pveops.cli.detach import OnClaimed
+    from pveops.engine.explain import Explanation
     from pveops.engine.store import RunRow
 
 group = Group("run", help="Runs: plans being carried out, and their receipts.")
@@ -27,6 +28,15 @@ _COLUMNS = (
     Column("plan"),
 )
 _FIELDS = (*(column.key for column in _COLUMNS), "ended", "consent", "exit_code")
+_EXPLAINED = ("id", "name", "status", "happened", "missing", "why", "steps")
+_EXPLAINED_COLUMNS = (
+    Column("id"),
+    Column("name"),
+    Column("status"),
+    Column("happened", "has happened", is_sparse=True),
+    Column("missing", "has not, or is not known", is_sparse=True),
+    Column("why", is_sparse=True),
+)
 _FIRST_LOOK_S = 0.2
 _LOOK_S = 1.0
 
@@ -84,6 +94,43 @@ def _item(call: Call, row: RunRow) -> dict[str, Any]:
 def show_run(call: Call, run: str) -> Answer:
     """Show what became of a run. Exit 0 whatever that was: this only looks."""
     return _told(call, call.wiring.store.get_run(run))._replace(code=0, error=None)
+
+
+@group.command("explain", operation="run.explain")
+@click.argument("run")
+@click.pass_obj
+def explain(call: Call, run: str) -> Answer:
+    """Explain what a run has left behind, and which steps make it whole.
+
+    What may have happened is never offered for repetition; what only a person can decide is
+    marked so.
+    """
+    from pveops.engine.apply import read_receipt
+    from pveops.engine.explain import explain_run
+    from pveops.operations.plan import decode_plan
+
+    store = call.wiring.store
+    row = store.get_run(run)
+    plan = decode_plan(store.get_plan(row.plan).json)
+    rows = explain_run(row.id, plan, read_receipt(row), store.read_entries(row.id))
+    open_ = [each for each in rows if each.status not in {"done", "already"}]
+    steps = tuple(dict.fromkeys(step for each in open_ for step in each.steps))
+    commands = tuple(step for step in steps if step.startswith("pve "))
+    people = tuple(step for step in steps if not step.startswith("pve "))
+    verdict = (
+        f"{row.id} ({plan.operation}): {len(rows) - len(open_)} of {len(rows)} are whole"
+        if open_
+        else f"{row.id} ({plan.operation}) is whole: nothing is left to do"
+    )
+    listing = Listing(rows, _explained, _EXPLAINED, _EXPLAINED_COLUMNS)
+    return Answer(verdict, blocks=(listing, Lines(people)), next=commands[:6])
+
+
+def _explained(row: Explanation) -> dict[str, Any]:
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in row._asdict().items()
+    }
 
 
 @group.command("wait", operation="run.wait")
