@@ -88,7 +88,7 @@ def _steps(
             return ()
         case "pending":
             return (f"pve run wait {run_id}", f"pve run resume {run_id}")
-        case "left":
+        case "left" | "not begun":
             return (f"pve run resume {run_id}",)
         case "unknown":
             steps = (f"pve run resume {run_id}", "" if item.target.is_new else look)
