@@ -287,3 +287,16 @@ def test_nobody_forges_the_mark_of_a_deletion(tmp_path: Path) -> None:
     delete(world, "web02")
     with pytest.raises(UsageError, match="mark of deleted guests"):
         ask(world, "guest.tag", "web02", remove=TRASH_TAG)
+
+
+def test_backups_that_the_token_may_not_see_are_unseen_and_not_none(tmp_path: Path) -> None:
+    """PVE leaves them out of the list without a word (Storage.pm, check_volume_access)."""
+    world = make_world(tmp_path, policy=Policy(trash_days=0))
+    delete(world, "web02")
+    roles = world.cluster.access.roles
+    hidden = {"VM.Backup", "Datastore.Allocate"}
+    roles["AgentOperate"] = roles["AgentOperate"] - hidden
+    with pytest.raises(PreflightError, match="no backup of it is known") as caught:
+        ask(world, "guest.purge", "web02")
+    told = [f for f in caught.value.details["findings"] if f.code == "backup.none"]
+    assert "backups on pve1" in told[0].evidence

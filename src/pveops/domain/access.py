@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.domain.rows import object_of
+from pveops.errors import PveopsError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -44,6 +45,14 @@ class Permissions(NamedTuple):
 def read_permissions(client: Client) -> Permissions:
     """One request; any token may ask this of itself."""
     return permissions_of(object_of(client.get("/access/permissions")))
+
+
+def read_permissions_or_none(client: Client) -> Permissions | None:
+    """As `read_permissions`; None when they cannot be read: nobody knows what is hidden."""
+    try:
+        return read_permissions(client)
+    except PveopsError:
+        return None
 
 
 def permissions_of(data: object) -> Permissions:

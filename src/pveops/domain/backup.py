@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.api.port import api_path
+from pveops.domain.access import Permissions, read_permissions_or_none
 from pveops.domain.rows import Row, flag_of, int_of, object_of, rows_of, text_of
 from pveops.errors import PveopsError
 
@@ -114,17 +115,31 @@ def _rank(storage: Storage, near: str) -> tuple[bool, bool]:
     return storage.status == "available", storage.node == near
 
 
+def may_restore(permissions: Permissions | None, storage: str, vmid: int) -> bool:
+    """PVE::Storage check_volume_access, for a backup."""
+    if permissions is None:
+        return False
+    path = f"/storage/{storage}"
+    if permissions.allows(path, "Datastore.Allocate"):
+        return True
+    has_space = permissions.allows(path, "Datastore.AllocateSpace")
+    return has_space and permissions.allows(f"/vms/{vmid}", "VM.Backup")
+
+
 def read_guest_backups(
     client: Client, guest: Guest, config: GuestConfig, inventory: Inventory
 ) -> BackupView:
-    """What storages hold of this guest. One request a storage for backups.
+    """What storages hold of this guest. One request a storage for backups, one for the rights.
 
+    Without those, PVE leaves backups out of its lists, so such a storage counts as unseen.
     A backup older than the guest is one of another guest that had the same vmid, and left out.
     """
     backups: list[Backup] = []
     unseen: list[str] = []
+    permissions = read_permissions_or_none(client)
     for storage in places_of_backups(inventory, guest.node):
-        if storage.status != "available":
+        is_hidden = not may_restore(permissions, storage.storage, guest.vmid)
+        if storage.status != "available" or is_hidden:
             unseen.append(f"{storage.storage} on {storage.node}")
             continue
         try:

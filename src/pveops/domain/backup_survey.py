@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.api.port import api_path
-from pveops.domain.access import Permissions, read_permissions
-from pveops.domain.backup import Backup, places_of_backups, read_backups_on
+from pveops.domain.access import Permissions, read_permissions_or_none
+from pveops.domain.backup import Backup, may_restore, places_of_backups, read_backups_on
 from pveops.domain.rows import int_of, rows_of, text_of
 from pveops.errors import PveopsError
 
@@ -58,17 +58,6 @@ class BackupSurvey(NamedTuple):
         return (*self.unseen, *hidden)
 
 
-def may_restore(permissions: Permissions | None, storage: str, vmid: int) -> bool:
-    """PVE::Storage check_volume_access, for a backup."""
-    if permissions is None:
-        return False
-    path = f"/storage/{storage}"
-    if permissions.allows(path, "Datastore.Allocate"):
-        return True
-    has_space = permissions.allows(path, "Datastore.AllocateSpace")
-    return has_space and permissions.allows(f"/vms/{vmid}", "VM.Backup")
-
-
 def read_survey(
     client: Client, inventory: Inventory, jobs: Iterable[BackupJob] = ()
 ) -> BackupSurvey:
@@ -76,7 +65,7 @@ def read_survey(
 
     jobs: those whose storage the token may not see leave a gap, too.
     """
-    permissions = _permissions_or_none(client)
+    permissions = read_permissions_or_none(client)
     found: dict[int, dict[str, Backup]] = {}
     unseen: list[str] = []
     filtered: list[Filtered] = []
@@ -107,13 +96,6 @@ def read_survey(
 
 def _is_local(place: Storage) -> int:
     return 0 if place.is_shared else 1
-
-
-def _permissions_or_none(client: Client) -> Permissions | None:
-    try:
-        return read_permissions(client)
-    except PveopsError:
-        return None
 
 
 def _read_somewhere(
