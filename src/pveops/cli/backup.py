@@ -49,6 +49,7 @@ group = Group(
         "why": ("pveops.cli.backup_audit:why", "which guests the last backups missed, and why"),
         "run": (_VERB, "back guests up now; nothing is pruned"),
         "restore": (_VERB, "restore a backup to a new guest, or over the one it is of"),
+        "drill": (_VERB, "try the newest backup of guests: restore, boot apart, look, remove"),
         "protect": ("pveops.cli.backup:protect", "keep a backup from pruning and deletion"),
         "unprotect": (_VERB, "let a backup be pruned and deleted again"),
         "delete": (_VERB, "delete a backup for good"),

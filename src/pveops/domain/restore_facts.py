@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.api.port import api_path
-from pveops.domain.backup import Backup, roomiest, takes_backups
+from pveops.domain.backup import Backup, read_guest_backups, roomiest, takes_backups
 from pveops.domain.backup_facts import read_volume_facts
 from pveops.domain.disk import Disk, list_disks
 from pveops.domain.facts import GuestFacts, Scene, read_guest_facts
 from pveops.domain.guest import Guest, GuestConfig, Kind
 from pveops.domain.storage import Storage
 from pveops.domain.vmid import pick_free_vmids
-from pveops.errors import NodeUnreachableError, PveopsError
+from pveops.errors import NodeUnreachableError, NotFoundError, PveopsError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -78,6 +78,41 @@ def read_restore_facts(client: Client, scene: Scene) -> tuple[RestoreFacts, ...]
             why_protected=scene.rules.why_protected.get(guest.vmid, "") if guest else "",
             read_at=int(scene.now),
         ),
+    )
+
+
+def read_drill_facts(client: Client, guest: Guest, scene: Scene) -> RestoreFacts:
+    """The newest backup of a guest, and where it would be tried. About six requests.
+
+    Raises NotFoundError when no backup of it is known.
+    """
+    base = read_guest_facts(client, guest, scene)
+    view = read_guest_backups(client, guest, base.config, scene.inventory)
+    if view.newest is None:
+        blind = f" (not seen: {', '.join(view.unseen)})" if view.unseen else ""
+        raise NotFoundError(
+            f"no backup of {guest.ref.label} is known{blind}",
+            hint=f"pve backup run {guest.vmid}",
+        )
+    volume = read_volume_facts(client, scene._replace(names=(view.newest.volid,), params={}))[0]
+    node = str(scene.params.get("node") or volume.node)
+    config = _read_archive(client, volume.node, view.newest.volid)
+    return RestoreFacts(
+        backup=view.newest,
+        kind=guest.kind,
+        config=config,
+        disks=list_disks(guest.kind, config),
+        node=node,
+        storages=tuple(each for each in scene.inventory.storages if each.node == node),
+        names=frozenset(each.name for each in scene.inventory.guests),
+        pools=scene.inventory.pools,
+        is_quorate=scene.is_quorate,
+        vmid=pick_free_vmids(client, scene.inventory, 1)[0],
+        present=base,
+        present_disks=(),
+        backup_storage=None,
+        why_protected="",
+        read_at=int(scene.now),
     )
 
 

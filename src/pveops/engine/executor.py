@@ -62,6 +62,8 @@ class ItemRun:
         self._is_resumed = False
         self._answer: dict[str, Scalar] = {}
         """What the last call was answered with, when that was no task."""
+        self._verdict: Sight | None = None
+        """What a step that decides the outcome has shown."""
         self._done: list[str] = []
         """What has taken effect so far, in words."""
 
@@ -110,6 +112,9 @@ class ItemRun:
                 self._answer = dict(entry.data.get("answer") or {})
                 self._task = None
                 self._note_effect(step)
+            if entry.kind == "verdict":
+                is_reached = bool(entry.data["is_reached"])
+                self._verdict = Sight(is_reached, str(entry.data["word"]), {})
             ended = parse_upid(str(entry.data.get("upid") or ""))
             if entry.kind == "task" and ended is not None:
                 self._task = judge_exitstatus(ended, str(entry.data.get("exitstatus") or ""))
@@ -126,9 +131,29 @@ class ItemRun:
             elif isinstance(step, WaitState):
                 ending, seen = self._wait_state(step)
                 sight = seen or sight
+                if step.is_verdict and seen is not None:
+                    self._verdict = seen
+                    told = {"is_reached": seen.is_reached, "word": seen.word}
+                    self._record.write("verdict", step=number, **told)
             if ending is not None:
                 return ending
+        if self._verdict is not None:
+            return self._end_by_verdict(self._verdict, sight)
         return self._end("done", self._words_of_success(sight), sight=sight)
+
+    def _end_by_verdict(self, verdict: Sight, last: Sight | None) -> ItemOutcome:
+        """All was carried out and cleared away; what was found out on the way decides."""
+        words = f"{verdict.word}; {last.word}" if last and last is not verdict else verdict.word
+        if verdict.is_reached:
+            return self._end("done", words, sight=last)
+        return self._end(
+            "failed",
+            words,
+            error=TaskFailedError.code,
+            code=TaskFailedError.exit_code,
+            sight=last,
+            undoes=False,
+        )
 
     def _call(self, number: int, call: Call) -> ItemOutcome | None:
         if self._is_resumed:
@@ -310,6 +335,8 @@ class ItemRun:
             return self._unknown(f"the state cannot be read back: {error.message}"), None
         # A state that was there before tells nothing: then the task's own word decides.
         if sight.is_reached and (is_good or not step.holds_already):
+            return None, sight
+        if step.is_verdict:
             return None, sight
         if step.is_optional:
             return None, sight if sight.is_known else None

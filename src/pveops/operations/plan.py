@@ -63,6 +63,8 @@ class WaitState(msgspec.Struct, frozen=True, tag="wait-state", omit_defaults=Tru
     expect: dict[str, Scalar] = {}
     is_optional: bool = False
     """Waited for, and told; but the item is done without it, too."""
+    is_verdict: bool = False
+    """What the item comes to. The steps after it clear away, and are carried out in any case."""
     holds_already: bool = False
     """The target looked like that before, too, so that a look tells nothing about the call."""
 

@@ -55,7 +55,7 @@ def decide_restore(_operation: str, facts: RestoreFacts, params: dict[str, Scala
     found = worst_first(check_restore(facts, params, name))
     if blocks_among(found):
         return Decision(target, found)
-    steps = (*_restore_steps(facts, params, name), *_own_steps(facts, params))
+    steps = (*restore_steps(facts, params, name), *_own_steps(facts, params))
     if params.get("start"):
         steps = (*steps, *_start_steps(facts))
     item = Item(
@@ -118,7 +118,8 @@ def _told_disks(facts: RestoreFacts) -> str:
 # -- steps ------------------------------------------------------------------------
 
 
-def _restore_steps(facts: RestoreFacts, params: dict[str, Scalar], name: str) -> tuple[Step, ...]:
+def restore_steps(facts: RestoreFacts, params: dict[str, Scalar], name: str) -> tuple[Step, ...]:
+    """The call that makes a new guest of that name out of the backup."""
     sent = _source(facts, params)
     sent["unique"] = True
     sent["name" if facts.kind == "qemu" else "hostname"] = name
@@ -172,7 +173,7 @@ def _own_steps(facts: RestoreFacts, params: dict[str, Scalar]) -> tuple[Step, ..
     if facts.config.is_protected:
         values["protection"] = None
     if not params.get("connected"):
-        values |= {key: _unplugged(text) for key, text in _cards(facts).items()}
+        values |= {key: unplugged(text) for key, text in cards_of(facts).items()}
     if not values:
         return ()
     sent: dict[str, Scalar] = {key: text for key, text in values.items() if text is not None}
@@ -190,7 +191,8 @@ def _own_steps(facts: RestoreFacts, params: dict[str, Scalar]) -> tuple[Step, ..
     return call, WaitState("config.values", _GRACE_S, dict(values))
 
 
-def _cards(facts: RestoreFacts) -> dict[str, str]:
+def cards_of(facts: RestoreFacts) -> dict[str, str]:
+    """The network cards in the archive."""
     return {
         key: str(value)
         for key, value in facts.config.values.items()
@@ -198,7 +200,7 @@ def _cards(facts: RestoreFacts) -> dict[str, str]:
     }
 
 
-def _unplugged(text: str) -> str:
+def unplugged(text: str) -> str:
     """The card with its link down; without the archive's address, so that it gets a new one."""
     options = parse_options(text)
     kept = {key: value for key, value in options.items() if key not in {"hwaddr", "macaddr"}}

@@ -146,4 +146,23 @@ ROWS: tuple[Operation, ...] = (
         reads="pveops.domain.restore_facts:read_restore_facts",
         metavar="VOLID",
     ),
+    Operation(
+        "backup.drill",
+        "try the newest backup of guests: restore, boot apart, look, remove",
+        Tier.DISRUPTIVE,
+        Effect.ONCE,
+        Targets.GUESTS,
+        (
+            *_RESTORABLE,
+            *SEE_GUESTS,
+            Privilege("/vms/{newid}", "VM.Allocate"),
+            Privilege("/vms/{newid}", "VM.PowerMgmt"),
+        ),
+        (Param("storage", "str", "where its disks lie meanwhile; without, where they were"),),
+        example="pve backup drill web01",
+        decides="pveops.operations.drill:decide_drill",
+        reads="pveops.domain.restore_facts:read_drill_facts",
+        is_sequential=True,
+        consented_s=_CONSENTED_S,
+    ),
 )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 from pveops.sim.archive import Archive, get_archive, restore_ct_volumes, restore_vm_disks
 from pveops.sim.call import Call
-from pveops.sim.guest import Guest, start_process
+from pveops.sim.guest import Guest, Temper, start_process
 from pveops.sim.handlers.storage_content import check_volume_access
 from pveops.sim.identity import new_mac, new_uuid
 from pveops.sim.property_string import format_properties, parse_properties
@@ -58,6 +59,7 @@ def start_vm_restore(call: Call) -> str:
                 raise
             raise _failure(vmid, error) from error
         guest.config = _vm_config(call, archive, lines)
+        guest.temper = _temper_of(call, archive, guest)
         if call.get("start"):
             start_process(call.cluster, call.node, guest)
 
@@ -91,10 +93,17 @@ def start_ct_restore(call: Call) -> str:
                 raise
             raise TaskError(f"unable to restore CT {vmid} - {_text(error)}") from error
         guest.config = _ct_config(call, archive, lines)
+        guest.temper = _temper_of(call, archive, guest)
         if call.get("start"):
             start_process(call.cluster, call.node, guest)
 
     return _start(call, "vzrestore", body)
+
+
+def _temper_of(call: Call, archive: Archive, guest: Guest) -> Temper:
+    """The system in a backup behaves as the one that it was taken of, if that is there still."""
+    source = call.cluster.guests.get(archive.vmid)
+    return replace(source.temper if source is not None else guest.temper)
 
 
 def _start(call: Call, kind: str, body: Any) -> str:
