@@ -28,6 +28,8 @@ CORE = ("logins", "access", "credentials", "protocol")
 LEAST = {"core status": 92.0, "core reason": 92.0, "core shape": 88.0}
 LIFE = ("machines", "tasks", "disks", "containers", "deletes", "live", "live-containers")
 LEAST_OF_LIFE = {"life status": 88.0, "life reason": 88.0, "life values": 82.0}
+LEAST_OF_ALL = {"all status": 85.0, "all reason": 85.0, "all values": 78.0}
+"""Of every phase together, each of which counts by its exchanges."""
 LEAST_OVERALL = {"shape": 50.0, "refusals": 60.0}
 _READY_S = 30
 
@@ -78,7 +80,7 @@ def judge(figures: dict[str, Any]) -> dict[str, tuple[float, float]]:
     """Name -> (measured, least wanted) for what is promised."""
     phases = figures["phases"]
     result: dict[str, tuple[float, float]] = {}
-    groups = ((CORE, LEAST), (LIFE, LEAST_OF_LIFE))
+    groups = ((CORE, LEAST), (LIFE, LEAST_OF_LIFE), (tuple(phases), LEAST_OF_ALL))
     promised = [(group, name, least) for group, each in groups for name, least in each.items()]
     for group, name, least in promised:
         measure_name = name.split()[1]
