@@ -18,7 +18,11 @@ group = Group(
     "storage",
     help="Storages, as each node sees them.",
     lazy={
-        "download": ("pveops.cli.verbs:storage_verb", "let a node fetch an image, ISO or template")
+        "content": ("pveops.cli.storage_content:list_content", "what lies on a storage"),
+        "download": (
+            "pveops.cli.verbs:storage_verb",
+            "let a node fetch an image, ISO or template",
+        ),
     },
 )
 

@@ -16,6 +16,7 @@ from pveops.operations.rows import (
     config,
     create,
     disk,
+    groups,
     guest,
     job,
     move,
@@ -42,6 +43,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *move.ROWS,
     *node.ROWS,
     *storage.ROWS,
+    *groups.ROWS,
     *task.ROWS,
     *api.ROWS,
 )

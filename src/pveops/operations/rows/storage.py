@@ -14,6 +14,13 @@ ROWS: tuple[Operation, ...] = (
         targets=Targets.ONE,
         privileges=SEE_STORAGES,
     ),
+    reading(
+        "storage.content",
+        "what lies on a storage",
+        "pve storage content local --content iso",
+        targets=Targets.ONE,
+        privileges=SEE_STORAGES,
+    ),
     Operation(
         "storage.download",
         "let a node fetch an image, an ISO or a container template",
