@@ -38,7 +38,7 @@ def test_a_backup_that_boots_has_passed_and_nothing_is_left(tmp_path: Path) -> N
     assert plan.items[0].headline.startswith("NEW FOR A WHILE, from the backup of web02, 7h old")
     receipt = agree(world, change)
     assert receipt.status == "done", receipt
-    assert "it boots: its guest agent answers" in receipt.items[0].message
+    assert "bootable: its guest agent answered" in receipt.items[0].message
     assert receipt.items[0].message.endswith("; gone")
     assert set(world.cluster.guests) == before
     assert names(world) == NAMES
@@ -61,7 +61,7 @@ def test_one_that_does_not_start_has_failed_and_is_cleared_away(tmp_path: Path) 
     world.cluster.faults.add("task-error", method="POST", path="/start$", reason="no bootable")
     receipt = agree(world, change)
     assert (receipt.status, receipt.exit_code) == ("failed", 10)
-    assert "it does not run" in receipt.items[0].message
+    assert "not running" in receipt.items[0].message
     assert leftovers(world) == []
 
 

@@ -48,6 +48,8 @@ def decide_clone(_operation: str, facts: CloneFacts, params: dict[str, Scalar]) 
     steps = (*_clone_steps(case, params), *_own_steps(case, params))
     if params.get("start"):
         steps = (*steps, *_start_steps(case))
+    else:
+        steps = (*steps, WaitState("guest.exists", _GRACE_S))
     how = "full clone" if case.is_full else "linked clone"
     item = Item(
         target=target,

@@ -51,6 +51,8 @@ def decide_create(_operation: str, facts: CreateFacts, params: dict[str, Scalar]
     steps = (*_create_steps(facts, trial, params), *_grow_steps(facts, trial))
     if params.get("start"):
         steps = (*steps, *_start_steps(facts, trial))
+    else:
+        steps = (*steps, WaitState("guest.exists", _GRACE_S))
     item = Item(
         target=target,
         headline=f"NEW, {facts.template.summary}",

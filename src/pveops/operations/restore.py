@@ -58,6 +58,8 @@ def decide_restore(_operation: str, facts: RestoreFacts, params: dict[str, Scala
     steps = (*restore_steps(facts, params, name), *_own_steps(facts, params))
     if params.get("start"):
         steps = (*steps, *_start_steps(facts))
+    else:
+        steps = (*steps, WaitState("guest.exists", _GRACE_S))
     item = Item(
         target=target,
         headline=f"NEW, from the backup {_age_of(facts)} old",

@@ -27,16 +27,16 @@ def _look_for_life(client: Client, sought: Sought) -> Sight:
     state = read_guest_state(client, ref)
     after: dict[str, Scalar] = {"power": state.power, "uptime_s": state.uptime_s}
     if not state.is_running or state.qmpstatus not in {"running", ""}:
-        return Sight(False, f"it does not run ({state.power})", after)
+        return Sight(False, f"not running ({state.power})", after)
     up = format_duration(state.uptime_s)
     if ref.kind == "lxc" or not state.has_agent:
         asked = "it is a container" if ref.kind == "lxc" else "no agent to ask"
-        return Sight(state.uptime_s >= _RUNS_S, f"it has run for {up} ({asked})", after)
+        return Sight(state.uptime_s >= _RUNS_S, f"up for {up} ({asked})", after)
     try:
         client.get(ref.path("agent", "info"))
     except PveopsError:
-        return Sight(False, f"it has run for {up}, but its guest agent does not answer", after)
-    return Sight(True, f"it boots: its guest agent answers after {up}", after)
+        return Sight(False, f"up for {up}, but its guest agent does not answer", after)
+    return Sight(True, f"bootable: its guest agent answered after {up}", after)
 
 
 GOALS: dict[str, Look] = {"drill.alive": _look_for_life}
