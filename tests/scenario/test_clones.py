@@ -81,7 +81,7 @@ def test_a_guest_that_was_just_made_is_known_by_name_and_not_made_twice(tmp_path
     (row,) = (
         row
         for row in world.session.reader.get("/cluster/resources")
-        if row.get("vmid") == change.receipt.items[0].target.vmid
+        if str(row.get("vmid")) == change.receipt.items[0].target.id
     )
     assert "name" not in row
     assert resolve_guest(read_inventory(world.session.reader), "try").vmid == row["vmid"]
