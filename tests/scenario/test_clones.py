@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from pveops.config.policy import Policy
+from pveops.domain.inventory import read_inventory
+from pveops.domain.selection import resolve_guest
 from pveops.engine.apply import Consent, apply_plan
 from pveops.errors import AmbiguousError, NotFoundError, PreflightError, UsageError
 from pveops.sim.guest import Guest
@@ -69,6 +71,22 @@ def test_in_a_pool_for_that_an_agent_clones_at_once(tmp_path: Path) -> None:
     assert change.receipt is not None
     assert change.receipt.status == "done", change.receipt
     assert guest_of(world, "try").vmid in world.cluster.pools.by_id["sandbox"].vmids
+
+
+def test_a_guest_that_was_just_made_is_known_by_name_and_not_made_twice(tmp_path: Path) -> None:
+    """Before pvestatd's next round, /cluster/resources has neither its name nor its tags."""
+    world = make_world(tmp_path, policy=Policy(create_pools=("sandbox",)))
+    change = ask(world, "guest.clone", TEMPLATE, name="try", pool="sandbox")
+    assert change.receipt is not None
+    (row,) = (
+        row
+        for row in world.session.reader.get("/cluster/resources")
+        if str(row.get("vmid")) == change.receipt.items[0].target.id
+    )
+    assert "name" not in row
+    assert resolve_guest(read_inventory(world.session.reader), "try").vmid == row["vmid"]
+    with pytest.raises(PreflightError, match="called try already"):
+        ask(world, "guest.clone", TEMPLATE, name="try", pool="sandbox")
 
 
 def test_a_fixed_address_is_not_taken_over_by_accident(tmp_path: Path) -> None:

@@ -196,9 +196,15 @@ def _argument(param: Param) -> click.Argument:
     return click.Argument([param.name], metavar=name)
 
 
+def _sentence(text: str) -> str:
+    """As a sentence, but for words that are typed as they are: net0=bridge=vmbr1, md5."""
+    is_typed = any(mark in text.split(maxsplit=1)[0] for mark in "=0123456789")
+    return (text if is_typed else text[0].upper() + text[1:]) + "."
+
+
 def _option(param: Param) -> click.Option:
     flag = "--" + param.name.replace("_", "-")
-    help_ = param.help[0].upper() + param.help[1:] + "."
+    help_ = _sentence(param.help)
     if param.type == "bool":
         return click.Option([flag, param.name], is_flag=True, help=help_)
     if param.default is not None:

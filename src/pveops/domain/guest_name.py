@@ -17,6 +17,7 @@ def check_guest_name(name: str) -> str:
     """
     if not _DNS_NAME.fullmatch(name) or len(name) > 253:
         raise UsageError(
-            f"{name[:_SHOWN]!r} is no name for a guest", hint="letters, digits, - and . only"
+            f"{name[:_SHOWN]!r} is no name for a guest",
+            hint="letters, digits, - and . only, 63 in a row at most",
         )
     return name

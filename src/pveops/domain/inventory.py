@@ -1,7 +1,7 @@
 """What there is in the cluster, from one or two requests.
 
-`read_inventory` needs /cluster/resources alone; `read_cluster_view` adds /cluster/status,
-which knows quorum and live membership (and needs Sys.Audit on `/`).
+`read_inventory` needs /cluster/resources alone, unless guests are new; `read_cluster_view`
+adds /cluster/status, which knows quorum and live membership (and needs Sys.Audit on `/`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from pveops.domain.guest import Guest, guest_of_row
 from pveops.domain.node import Node, node_of_row
 from pveops.domain.rows import Row, flag_of, int_of, rows_of, text_of
 from pveops.domain.storage import Storage, storage_of_row
-from pveops.errors import AccessError
+from pveops.errors import AccessError, RejectedError, UnreachableError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
+
+_GUEST_KINDS = ("qemu", "lxc")
+_CONFIGURED = ("name", "tags", "template", "lock")
+"""What the configuration knows of a guest, called alike in both lists."""
 
 
 class Inventory(NamedTuple):
@@ -58,8 +62,44 @@ class ClusterView(NamedTuple):
 
 
 def read_inventory(client: Client) -> Inventory:
-    """One request."""
-    return inventory_of(rows_of(client.get("/cluster/resources")))
+    """One request, and one more for each node and kind with guests that have no name yet."""
+    return inventory_of(_name_new_guests(client, rows_of(client.get("/cluster/resources"))))
+
+
+def _name_new_guests(client: Client, rows: list[Row]) -> list[Row]:
+    """Name the guests that were made just now.
+
+    /cluster/resources knows of a guest at once, but its name and tags only from pvestatd's next
+    round, some ten seconds later (`extract_vm_stats` in API2Tools.pm). Without them a guest that
+    was just made would be "not found", could be made a second time under the same name, and
+    would escape from rules by name or tag. The node's own list reads its configuration. A node
+    that cannot be asked leaves its guests nameless, as /cluster/resources had them.
+    """
+    online = {
+        row.get("node")
+        for row in rows
+        if row.get("type") == "node" and row.get("status") == "online"
+    }
+    nameless = [row for row in rows if row.get("type") in _GUEST_KINDS and not row.get("name")]
+    lists = {(row.get("node"), row.get("type")) for row in nameless if row.get("node") in online}
+    if not lists:
+        return rows
+    known: dict[tuple[Any, Any], Row] = {}
+    for node, kind in sorted(lists):
+        for row in _read_node_list(client, f"/nodes/{node}/{kind}"):
+            known[kind, int_of(row, "vmid")] = row
+    return [_fill(row, known.get((row.get("type"), row.get("vmid")), {})) for row in rows]
+
+
+def _read_node_list(client: Client, path: str) -> list[Row]:
+    try:
+        return rows_of(client.get(path))
+    except (AccessError, UnreachableError, RejectedError):
+        return []
+
+
+def _fill(row: Row, known: Row) -> Row:
+    return {**{key: known[key] for key in _CONFIGURED if known.get(key)}, **row}
 
 
 def inventory_of(rows: list[Row]) -> Inventory:
@@ -69,9 +109,7 @@ def inventory_of(rows: list[Row]) -> Inventory:
         by_type.setdefault(row.get("type"), []).append(row)
     nodes = sorted(node_of_row(row) for row in by_type.get("node", ()))
     online = frozenset(node.name for node in nodes if node.is_online)
-    guests = [
-        guest_of_row(row, online) for kind in ("qemu", "lxc") for row in by_type.get(kind, ())
-    ]
+    guests = [guest_of_row(row, online) for kind in _GUEST_KINDS for row in by_type.get(kind, ())]
     guests.sort()
     return Inventory(
         guests=tuple(guests),

@@ -102,7 +102,7 @@ def _check_guest(guest: Guest, subject: str) -> Iterator[Finding]:
             "warn",
             subject,
             f"{guest.name} is locked ({guest.lock})",
-            remedy=f"pve task list --guest {guest.vmid}",
+            remedy=f"pve guest doctor {guest.vmid}",
         )
     if guest.hastate in _HA_TROUBLE:
         yield Finding(

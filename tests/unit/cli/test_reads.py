@@ -216,6 +216,16 @@ def _check_help(command: click.Command, context: click.Context) -> None:
             _check_help(found, click.Context(found, parent=context, info_name=name))
 
 
+@pytest.mark.parametrize(
+    ("line", "typed"),
+    [("pve guest set --help", "net0=bridge"), ("pve storage download --help", "md5, sha1")],
+)
+def test_help_shows_words_as_they_are_typed(cli, capsys, line, typed):
+    """A reader copies them: PVE takes neither Net0 nor Md5."""
+    cli.run(line)
+    assert typed in capsys.readouterr().out
+
+
 def test_schema_refresh_takes_the_clusters_own_copy_and_uses_it(cli):
     script = b'const apiSchema = [{"path": "/only", "info": {"GET": {"name": "only"}}}];'
 

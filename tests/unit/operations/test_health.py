@@ -91,3 +91,9 @@ def test_a_failed_task_is_told_until_a_later_one_succeeds():
     assert codes(make_health(tasks=(task(600, "OK"), task(300, "job errors")))) == ["task.failed"]
     assert codes(make_health(tasks=(task(600, "WARNINGS: 2"),))) == []
     assert codes(make_health(tasks=(task(3 * 86_400, "job errors"),))) == []
+
+
+def test_a_locked_guest_leads_to_what_finds_the_reason():
+    """Tasks of a backup job carry no guest's number: a list of the guest's tasks is empty."""
+    (finding,) = check_health(make_health(guest(lock="backup")))
+    assert finding.remedy == "pve guest doctor 101"
