@@ -265,3 +265,26 @@ def test_one_name_is_for_one_guest(tmp_path: Path) -> None:
     asked = Ask("guest.set", selector=Selector(tags=("web",)), params={"rename": "same"})
     with pytest.raises(UsageError, match="one guest is renamed"):
         request_change(world.session, asked)
+
+
+def test_notes_with_control_characters_are_refused(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    for verb, word in (
+        ("guest.note", "text"),
+        ("guest.note", "append"),
+        ("guest.set", "description"),
+    ):
+        with pytest.raises(UsageError, match="control characters"):
+            ask(world, verb, "web02", **{word: "x\x1b[31mred"})
+
+
+def test_an_absurd_amount_of_memory_is_a_slip(tmp_path: Path) -> None:
+    from tests.commandline import run_line
+
+    world = make_world(tmp_path)
+    outcome = run_line(world, tmp_path, "pve guest set web02 --memory 999999999999999999G")
+    assert outcome.code == 2
+    assert "at most" in outcome.out
+    assert run_line(world, tmp_path, "pve snapshot create web02 before").out.endswith(
+        "next: the snapshot's name: --snapname before\n"
+    )

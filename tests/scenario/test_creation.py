@@ -255,3 +255,19 @@ def test_a_download_that_cannot_be_is_refused(
     with pytest.raises(error, match=text):
         download(world, **params)
     assert world.writes() == []
+
+
+def test_a_template_that_cannot_be_read_hides_no_other_one(tmp_path: Path) -> None:
+    from tests.commandline import run_line
+
+    folder = tmp_path / "templates"
+    (folder / "deep.yaml").mkdir(parents=True)
+    (folder / "bad.yaml").write_text("summary: [")
+    (folder / "debian-ct.yaml").write_text("a: &a [*a, *a]\n")
+    world = make_world(tmp_path)
+    out = run_line(world, tmp_path, "pve template list").out
+    assert out.startswith("5 templates; 2 cannot be used\n")
+    assert "alpine-ct" in out
+    assert "bad.yaml, line" in out
+    assert run_line(world, tmp_path, "pve template show deep").code == 5
+    assert run_line(world, tmp_path, "pve template show debian-ct").code == 7

@@ -86,3 +86,22 @@ def test_a_run_whose_process_is_gone_is_picked_up(tmp_path: Path) -> None:
     open_ = [each for each in told if each.status in {"left", "not begun"}]
     assert open_, told
     assert all(each.steps[0].startswith("pve run resume run_") for each in open_)
+
+
+def test_a_run_at_work_is_waited_for_and_not_called_left(tmp_path: Path) -> None:
+    """This very process carries it out; its task has begun and is not through."""
+    world = make_world(tmp_path)
+    store = world.session.store
+    write, told = store.write_entry, []
+
+    def watching(run: str, item: int, kind: str, at: float, data: object) -> None:
+        write(run, item, kind, at, data)
+        if kind == "answer":
+            told.append(run_line(world, tmp_path, f"pve run explain {run}").out)
+
+    store.write_entry = watching  # type: ignore[method-assign]
+    carry_out(world, Ask("guest.shutdown", ("web02",)))
+    assert "0 of 1 are whole" in told[0]
+    assert "102\tweb02\tat work" in told[0]
+    assert "next: pve run wait run_" in told[0]
+    assert "resume" not in told[0]

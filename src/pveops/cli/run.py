@@ -112,7 +112,9 @@ def explain(call: Call, run: str) -> Answer:
     store = call.wiring.store
     row = store.get_run(run)
     plan = decode_plan(store.get_plan(row.plan).json)
-    rows = explain_run(row.id, plan, read_receipt(row), store.read_entries(row.id))
+    entries, is_at_work = store.read_entries(row.id), _state(row) == "running"
+    receipt = None if is_at_work else read_receipt(row)
+    rows = explain_run(row.id, plan, receipt, entries, is_at_work=is_at_work)
     open_ = [each for each in rows if each.status not in {"done", "already"}]
     steps = tuple(dict.fromkeys(step for each in open_ for step in each.steps))
     commands = tuple(step for step in steps if step.startswith("pve "))

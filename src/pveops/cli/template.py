@@ -42,7 +42,7 @@ def list_them(call: Call) -> Answer:
     """List the templates; none of them needs a cluster to be looked at."""
     from pveops.config.guest_templates import list_templates
 
-    found = list_templates(_folders(call))
+    found, problems = list_templates(_folders(call))
 
     def item(row: FoundTemplate) -> dict[str, Any]:
         return {
@@ -52,9 +52,12 @@ def list_them(call: Call) -> Answer:
             "path": str(row.path),
         }
 
+    verdict = count_of(len(found), "template")
+    if problems:
+        verdict += f"; {len(problems)} cannot be used"
     return Answer(
-        count_of(len(found), "template"),
-        blocks=(Listing(found, item, _FIELDS, _COLUMNS),),
+        verdict,
+        blocks=(Listing(found, item, _FIELDS, _COLUMNS), Lines(problems)),
         next=("pve template show NAME", "pve guest create GUEST --template NAME"),
     )
 

@@ -59,8 +59,12 @@ def _mib_within(param: Param) -> Callable[[click.Context, click.Parameter, str |
         if text is None:
             return None
         amount = parse_mib(text)
-        if amount is None or amount < (param.minimum or 0):
-            message = f"{text!r} is no amount of at least {param.minimum} MiB; write 4096 or 4G"
+        most = param.maximum or amount or 0
+        if amount is None or not (param.minimum or 0) <= amount <= most:
+            limit = f" and at most {param.maximum} MiB" if param.maximum else ""
+            message = (
+                f"{text[:40]!r} is no amount of at least {param.minimum} MiB{limit}, such as 4G"
+            )
             raise click.BadParameter(message, context, option)
         return amount
 

@@ -35,13 +35,33 @@ def template_folders(own: Path) -> tuple[Path, ...]:
     return own, find_skill_folder() / "assets" / "templates"
 
 
-def list_templates(folders: tuple[Path, ...]) -> tuple[FoundTemplate, ...]:
-    """All of them, by name. Raises ConfigError with the line of a mistake in any."""
+class Templates(NamedTuple):
+    """All that can be used, by name, and what is wrong with the others."""
+
+    found: tuple[FoundTemplate, ...]
+    problems: tuple[str, ...]
+    """A sentence each, with file and line."""
+
+
+def list_templates(folders: tuple[Path, ...]) -> Templates:
+    """One that cannot be read hides no other one."""
+    found: list[FoundTemplate] = []
+    problems: list[str] = []
+    for name, path in sorted(_places(folders).items()):
+        try:
+            found.append(FoundTemplate(name, path, _load(path)))
+        except ConfigError as error:
+            problems.append(error.message)
+    return Templates(tuple(found), tuple(problems))
+
+
+def _places(folders: tuple[Path, ...]) -> dict[str, Path]:
     places: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.glob("*.yaml")):
-            places.setdefault(path.stem, path)
-    return tuple(FoundTemplate(name, path, _load(path)) for name, path in sorted(places.items()))
+            if path.is_file():
+                places.setdefault(path.stem, path)
+    return places
 
 
 def load_template(name: str, folders: tuple[Path, ...]) -> FoundTemplate:
@@ -51,7 +71,7 @@ def load_template(name: str, folders: tuple[Path, ...]) -> FoundTemplate:
             path = folder / f"{name}.yaml"
             if path.is_file():
                 return FoundTemplate(name, path, _load(path))
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    known = sorted(_places(folders))
     raise NotFoundError(
         f"there is no template {name!r}{suggest(name, tuple(known))}",
         hint=f"there are {', '.join(known)}; your own go into {folders[0]}",

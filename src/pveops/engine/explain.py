@@ -24,7 +24,7 @@ class Explanation(NamedTuple):
     id: str
     name: str
     status: str
-    """As in receipts; `not begun`, or `left` when its process is gone."""
+    """As in receipts; `not begun`; `at work`, or `left` when its process is gone."""
     happened: tuple[str, ...]
     """The calls that have had their effect, in words."""
     missing: tuple[str, ...]
@@ -35,9 +35,17 @@ class Explanation(NamedTuple):
 
 
 def explain_run(
-    run_id: str, plan: Plan, receipt: Receipt | None, entries: Sequence[Entry]
+    run_id: str,
+    plan: Plan,
+    receipt: Receipt | None,
+    entries: Sequence[Entry],
+    *,
+    is_at_work: bool = False,
 ) -> tuple[Explanation, ...]:
-    """An explanation for each target, in the plan's order."""
+    """An explanation for each target, in the plan's order.
+
+    is_at_work: a process carries the run out right now.
+    """
     outcomes = receipt.items if receipt is not None else ()
     return tuple(
         _explain(
@@ -46,20 +54,31 @@ def explain_run(
             item,
             outcomes[index] if index < len(outcomes) else None,
             [entry for entry in entries if entry.item == index],
+            is_at_work=is_at_work,
         )
         for index, item in enumerate(plan.items)
     )
 
 
 def _explain(
-    run_id: str, plan: Plan, item: Item, outcome: ItemOutcome | None, entries: Sequence[Entry]
+    run_id: str,
+    plan: Plan,
+    item: Item,
+    outcome: ItemOutcome | None,
+    entries: Sequence[Entry],
+    *,
+    is_at_work: bool,
 ) -> Explanation:
     answered = {int(entry.data["step"]) for entry in entries if entry.kind == "answer"}
+    if outcome is None and entries and entries[-1].kind == "answer" and entries[-1].data["upid"]:
+        # Its task goes on, or nobody has seen its end yet.
+        answered.discard(int(entries[-1].data["step"]))
     calls = [(number, step) for number, step in enumerate(item.steps) if isinstance(step, Call)]
     operation = get_operation(plan.operation)
     words = {number: call.does or operation.command for number, call in calls}
     vmid = next((str(e.data["vmid"]) for e in reversed(entries) if "vmid" in e.data), "")
-    status = outcome.status if outcome else ("left" if entries else "not begun")
+    begun = "at work" if is_at_work else "left"
+    status = outcome.status if outcome else (begun if entries else "not begun")
     return Explanation(
         id=vmid or item.target.id,
         name=item.target.name,
@@ -67,7 +86,11 @@ def _explain(
         happened=tuple(words[number] for number, _ in calls if number in answered),
         missing=tuple(words[number] for number, _ in calls if number not in answered),
         why=outcome.message if outcome and status != "done" else "",
-        steps=_steps(run_id, plan, operation, item, outcome, status, has_begun=bool(answered)),
+        steps=(
+            (f"pve run wait {run_id}",)
+            if is_at_work
+            else _steps(run_id, plan, operation, item, outcome, status, has_begun=bool(answered))
+        ),
     )
 
 

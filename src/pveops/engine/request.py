@@ -99,7 +99,7 @@ def _resolve(inventory: Inventory, ask: Ask) -> tuple[Guest, ...]:
     if ask.names and not ask.selector.is_empty:
         raise UsageError("name guests or select them, not both")
     if ask.names:
-        guests = {resolve_guest(inventory, name) for name in ask.names}
+        guests = {_resolve_one(inventory, ask, name) for name in ask.names}
         return tuple(sorted(guests))
     if ask.selector.is_empty:
         raise UsageError(
@@ -114,6 +114,20 @@ def _resolve(inventory: Inventory, ask: Ask) -> tuple[Guest, ...]:
             hint="try the same selector with `pve guest list`",
         )
     return guests_found
+
+
+def _resolve_one(inventory: Inventory, ask: Ask, name: str) -> Guest:
+    """A name that no guest has may have been meant for something else."""
+    try:
+        return resolve_guest(inventory, name)
+    except NotFoundError as error:
+        if ask.operation == "snapshot.create" and len(ask.names) > 1:
+            raise NotFoundError(
+                error.message,
+                hint=f"the snapshot's name: --snapname {name}",
+                details=error.details,
+            ) from error
+        raise
 
 
 def refuse_unreachable(inventory: Inventory, guests: Sequence[Guest]) -> None:

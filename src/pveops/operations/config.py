@@ -29,6 +29,7 @@ from pveops.operations.subject import headline_of, target_of
 _GRACE_S = 15.0
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _MAX_NOTES = 8192
+_SPACE = 0x20
 _Wanted = dict[str, str | None]
 
 
@@ -52,7 +53,7 @@ def _wanted_values(facts: GuestFacts, params: Mapping[str, Scalar]) -> _Wanted:
         if params.get(option.word) is not None
     }
     if params.get("description"):
-        _refuse_forged_mark(str(params["description"]))
+        _check_notes(str(params["description"]))
     if params.get("option"):
         wanted |= parse_more(kind, facts.config, str(params["option"]))
     if params.get("ssh_keys"):
@@ -116,7 +117,7 @@ def decide_note(_operation: str, facts: ConfigFacts, params: dict[str, Scalar]) 
         raise UsageError("which text?", hint="--text TEXT to write, or --append TEXT; - for stdin")
     new = str(text) if text is not None else f"{old}\n\n{extra}" if old else str(extra)
     new = normal_value("description", new)
-    _refuse_forged_mark(str(text if text is not None else extra))
+    _check_notes(str(text if text is not None else extra))
     if len(new) > _MAX_NOTES:
         raise UsageError(f"the notes would have {len(new)} characters; PVE takes {_MAX_NOTES}")
     changed = _changed(facts.base, {"description": new or None})
@@ -124,8 +125,13 @@ def decide_note(_operation: str, facts: ConfigFacts, params: dict[str, Scalar]) 
     return _decide(facts, changed, worst_first(check_stored_change(facts.base)), raises)
 
 
-def _refuse_forged_mark(text: str) -> None:
-    """What tells since when a guest is deleted is written by `guest delete` alone."""
+def _check_notes(text: str) -> None:
+    """Raises UsageError for what is not stored as written, and for what is not ours to write.
+
+    What tells since when a guest is deleted is written by `guest delete` alone.
+    """
+    if any(ord(each) < _SPACE and each not in "\n\t" for each in text):
+        raise UsageError("the text has control characters in it", hint="write it without them")
     if forges_mark(text):
         raise UsageError(
             f"lines that begin with {TRASH_TAG}: are the mark of deleted guests",

@@ -63,7 +63,7 @@ def check_lock(facts: GuestFacts, permitted: frozenset[str] = frozenset()) -> It
         evidence = "no running task of this guest is visible: the lock may be stale"
         tool = "qm" if guest.kind == "qemu" else "pct"
         remedy = (
-            f"look at `pve task list --guest {guest.vmid}`; only root on {guest.node} "
+            f"look at `pve guest doctor {guest.vmid}`; only root on {guest.node} "
             f"can remove a stale lock (`{tool} unlock {guest.vmid}`)"
         )
     yield Finding(

@@ -7,6 +7,8 @@ from pveops.operations.rows.common import SEE_GUESTS
 
 _DECIDE_CONFIG = "pveops.operations.config:decide_"
 _READ_CONFIG = "pveops.domain.config_facts:read_config_facts"
+_MOST_MIB = 16 << 20
+"""16 TiB: more than any server has, so a slip of the keyboard."""
 _CONFIG_OPTIONS = (Privilege("/vms/{vmid}", "VM.Config.Options"), *SEE_GUESTS)
 _CONFIG_ANY = (
     Privilege("/vms/{vmid}", "VM.Config.CPU"),
@@ -44,7 +46,7 @@ ROWS: tuple[Operation, ...] = (
         "change options of guests, such as memory and cores",
         Tier.DISRUPTIVE,
         (
-            Param("memory", "mib", "memory in MiB, or 4G", None, 16),
+            Param("memory", "mib", "memory in MiB, or 4G", None, 16, _MOST_MIB),
             Param("balloon", "mib", "VMs: the least that ballooning leaves; 0: none", None, 0),
             Param("swap", "mib", "containers: swap in MiB, or 1G", None, 0),
             Param("cores", "int", "cores, of each socket", None, 1, 8192),
