@@ -97,20 +97,20 @@ def wait_for(path: Path, attempts: int = 400) -> str:
 
 
 def test_work_that_is_quick_is_answered_whole(caller):
-    out, err = caller.start(wait_s=30).communicate(timeout=20)
+    out, err = caller.start(wait_s=30).communicate(timeout=60)
     assert out == "done: web01\n"
     assert err == "GET /version: 200\n"
     assert caller.process.returncode == 0
 
 
 def test_the_worker_has_a_session_of_its_own(caller):
-    caller.start(wait_s=30).communicate(timeout=20)
+    caller.start(wait_s=30).communicate(timeout=60)
     assert json.loads(caller.done.read_text())["session"] is True
 
 
 def test_work_that_takes_longer_is_pending_and_goes_on(caller):
     """The caller's pipes are closed while the worker still works: `communicate` returns."""
-    out, _ = caller.start(wait_s=0, gated=True).communicate(timeout=20)
+    out, _ = caller.start(wait_s=0, gated=True).communicate(timeout=60)
     assert caller.process.returncode == 8
     assert out.splitlines()[0] == "pending: run_1 goes on in the background"
     assert out.splitlines()[-1] == "next: pve run wait run_1"
@@ -124,7 +124,7 @@ def test_killing_the_caller_does_not_stop_what_has_begun(caller, number):
     process = caller.start(wait_s=60, gated=True)
     gate = caller.gate.open("w")  # opens once the worker stands at the gate, after its claim
     process.send_signal(number)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     gate.close()
     assert wait_for(caller.done)
     if number != signal.SIGKILL:
@@ -136,7 +136,7 @@ def test_a_caller_that_leaves_before_anything_began_takes_its_worker_along(calle
     process = caller.start(wait_s=60, gated=True, STALL_BEFORE="1")
     gate = caller.gate.open("w")
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     gate.close()
     assert process.returncode == 143
     assert "run_1" not in out
@@ -145,12 +145,12 @@ def test_a_caller_that_leaves_before_anything_began_takes_its_worker_along(calle
 
 def test_an_error_of_the_worker_is_the_callers_answer(caller):
     failing = "__import__('pveops.errors').errors.FrozenError('all changes are frozen')"
-    out, _ = caller.start(wait_s=30, FAIL=failing).communicate(timeout=20)
+    out, _ = caller.start(wait_s=30, FAIL=failing).communicate(timeout=60)
     assert caller.process.returncode == 4
     assert out.startswith("error E_FROZEN: all changes are frozen\n")
 
 
 def test_a_worker_that_dies_after_its_claim_leaves_an_unknown_outcome(caller):
-    out, _ = caller.start(wait_s=30, DIE="1").communicate(timeout=20)
+    out, _ = caller.start(wait_s=30, DIE="1").communicate(timeout=60)
     assert caller.process.returncode == 13
     assert "next: pve run resume run_1" in out
