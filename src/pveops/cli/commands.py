@@ -88,6 +88,43 @@ class Command(click.Command):
         )
 
 
+_VERBS_OF_GUESTS = frozenset(
+    {"start", "stop", "shutdown", "reboot", "reset", "suspend", "resume", "list", "show"}
+    | {"create", "clone", "delete", "undelete", "purge", "migrate", "set", "tag", "ip", "exec"}
+)
+_OTHER_WORDS = {
+    "restart": "pve guest reboot",
+    "destroy": "pve guest delete",
+    "remove": "pve guest delete",
+    "vm": "pve guest",
+    "ct": "pve guest",
+    "qemu": "pve guest",
+    "lxc": "pve guest",
+    "vms": "pve guest list",
+    "resize": "pve disk grow",
+    "rollback": "pve snapshot rollback",
+    "restore": "pve backup restore",
+    "vzdump": "pve backup run",
+    "evacuate": "pve node evacuate",
+    "unlock": "pve guest doctor",
+    "nodes": "pve node list",
+    "tasks": "pve task list",
+}
+"""What people, and agents that know other tools, type first."""
+
+
+def _meant_elsewhere(ctx: click.Context, word: str) -> str:
+    """The command that has that word in another place; empty: none does."""
+    root = ctx.find_root().command
+    if word in _OTHER_WORDS:
+        return _OTHER_WORDS[word]
+    if ctx.parent is None and word in _VERBS_OF_GUESTS:
+        return f"pve guest {word}"
+    if ctx.parent is not None and isinstance(root, Group) and word in root.list_commands(ctx):
+        return f"pve {word}"
+    return ""
+
+
 class Group(click.Group):
     """A noun. `lazy` maps a verb to where its command is made (`module:name`) and its summary."""
 
@@ -120,7 +157,8 @@ class Group(click.Group):
             import difflib
 
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=3)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            meant = _meant_elsewhere(ctx, args[0]) or ", ".join(near)
+            hint = f"; did you mean {meant}?" if meant else ""
             ctx.fail(f"there is no command {ctx.command_path} {args[0]}{hint}")
         return super().resolve_command(ctx, args)
 

@@ -279,3 +279,21 @@ def test_the_use_of_a_storage_on_a_dead_node_is_unknown(cli, cluster):
     assert "97%" not in listed.out
     assert listed.lines[0].endswith("unknown: local on pve1")
     assert "local unknown" in cli.run("pve node show pve1").out
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("pve restart web01", "pve guest reboot"),
+        ("pve stop web01", "pve guest stop"),
+        ("pve guest snapshot web01", "pve snapshot"),
+        ("pve guest restart web01", "pve guest reboot"),
+        ("pve vm list", "pve guest"),
+        ("pve node gest", ""),
+        ("pve gest list", "guest"),
+    ],
+)
+def test_a_word_in_the_wrong_place_leads_to_the_right_one(cli, line, meant):
+    outcome = cli.run(line)
+    assert outcome.code == 2
+    assert (f"did you mean {meant}?" in outcome.out) == bool(meant)
