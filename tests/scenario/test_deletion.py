@@ -300,3 +300,24 @@ def test_backups_that_the_token_may_not_see_are_unseen_and_not_none(tmp_path: Pa
         ask(world, "guest.purge", "web02")
     told = [f for f in caught.value.details["findings"] if f.code == "backup.none"]
     assert "backups on pve1" in told[0].evidence
+
+
+def test_a_guest_of_ha_stays_down_until_it_is_brought_back(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    delete(world, "vault")
+    world.cluster.timeline.advance(600)
+    assert guest_of(world, "vault").process is None
+    assert str(world.cluster.ha.resources["vm:108"].state) == "stopped"
+    back = agree(world, ask(world, "guest.undelete", "vault", start=True))
+    assert back.status == "done", back
+    assert guest_of(world, "vault").process is not None
+
+
+def test_a_container_is_purged_as_well(tmp_path: Path) -> None:
+    world = make_world(tmp_path, policy=Policy(trash_days=0))
+    delete(world, "sandbox")
+    receipt = agree(world, ask(world, "guest.purge", "sandbox"))
+    assert receipt.status == "done", receipt
+    assert 210 not in world.cluster.guests
+    call = next(entry for entry in world.writes() if entry["method"] == "DELETE")
+    assert "force" not in str(call)
