@@ -20,6 +20,8 @@ group = Group(
     help="Nodes: the servers of the cluster.",
     lazy={
         "evacuate": (_VERB, "move every guest of a node to the others"),
+        "reboot": (_VERB, "reboot a node, and see that it comes back whole"),
+        "shutdown": (_VERB, "switch a node off in good order"),
         "return": (_VERB, "bring back the guests that an evacuation moved off a node"),
     },
 )

@@ -17,9 +17,10 @@ from pveops.engine.course import Course, Ending, is_settled, prolong
 from pveops.engine.executor import ItemRun
 from pveops.engine.gate import Verdict, judge_plan
 from pveops.engine.outcome import PARTIAL, ItemOutcome, Receipt, sum_up
-from pveops.engine.pool import IN_ALL, PER_NODE, run_bounded
+from pveops.engine.pool import IN_ALL, PER_NODE
 from pveops.engine.process import ProcessMark, is_alive, own_mark
 from pveops.engine.session import Session
+from pveops.engine.stages import run_in_stages
 from pveops.engine.store import Entry, PlanRow, RunRow
 from pveops.errors import (
     ConflictError,
@@ -293,9 +294,9 @@ def _carry_out(
         begin = runs[index].execute if entries is None else lambda: runs[index].resume(())
         return course.begin(plan.items[index].target, begin)
 
-    nodes = [item.target.node for item in plan.items]
-    outcomes = run_bounded(
-        nodes,
+    outcomes = run_in_stages(
+        [item.target.node for item in plan.items],
+        [item.stage for item in plan.items],
         work,
         per_node=1 if operation.is_one_per_node else PER_NODE,
         in_all=1 if operation.is_sequential else operation.in_flight or IN_ALL,

@@ -375,7 +375,7 @@ class ItemRun:
             f"after {step.timeout_s:.0f} s",
             error=TaskFailedError.code,
             code=TaskFailedError.exit_code,
-            hint=f"pve guest show {self._item.target.id}",
+            hint=self._item.target.show,
             sight=sight,
             undoes=len(self._done) > 1,
         )

@@ -9,9 +9,17 @@ import msgspec
 from pveops.api.tasks import get_status
 from pveops.domain.backup import read_backups_on
 from pveops.domain.guest import GuestRef, read_guest_config, read_guest_state
+from pveops.domain.inventory import read_inventory
 from pveops.domain.job import find_job
+from pveops.domain.node_power import guests_up
 from pveops.errors import NotFoundError, StalePlanError
-from pveops.operations.guards import backup_guard, backups_place, guest_guards, job_guards
+from pveops.operations.guards import (
+    backup_guard,
+    backups_place,
+    guest_guards,
+    job_guards,
+    node_guards,
+)
 from pveops.operations.plan import Item, Scalar, Target
 from pveops.operations.task import task_guards
 
@@ -59,6 +67,8 @@ def _read(client: Client, item: Item) -> dict[str, Scalar]:
     now = _read_backups(client, item)
     if target.kind == "task":
         return now | task_guards(get_status(client, target.id).is_running)
+    if target.kind == "node":
+        return now | _read_node(client, target.id)
     if target.kind == "job":
         return now | job_guards(find_job(client, target.id))
     if target.kind in {"qemu", "lxc"}:
@@ -75,6 +85,13 @@ def _read_backups(client: Client, item: Item) -> dict[str, Scalar]:
             backups = read_backups_on(client, place.node, place.storage, place.vmid)
             found |= backup_guard(place.storage, place.node, backups, place.vmid)
     return found
+
+
+def _read_node(client: Client, name: str) -> dict[str, Scalar]:
+    inventory = read_inventory(client)
+    node = inventory.find_node(name)
+    running = (guest.vmid for guest in guests_up(inventory, name))
+    return node_guards(node.status if node else "not there", running)
 
 
 def _read_guest(client: Client, target: Target) -> dict[str, Scalar]:

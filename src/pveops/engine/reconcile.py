@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pveops.api.tasks import list_tasks
-from pveops.engine.goals import look
+from pveops.engine.goals import look, wait_for_goal
 from pveops.engine.goals.sight import Sight
 from pveops.errors import AccessError, PveopsError
 from pveops.operations.plan import Call, Item, WaitState
@@ -72,7 +72,7 @@ def settle(
             return Settlement("unknown", why=f"{len(found)} tasks of ours fit: {', '.join(found)}")
     if found is None:
         return Settlement("unknown", why=why)
-    return _by_state(client, item, call, goal)
+    return _by_state(client, clock, item, call, goal)
 
 
 def _find_tasks(
@@ -106,7 +106,9 @@ def _find_tasks(
     ]
 
 
-def _by_state(client: Client, item: Item, call: Call, goal: WaitState | None) -> Settlement:
+def _by_state(
+    client: Client, clock: Clock, item: Item, call: Call, goal: WaitState | None
+) -> Settlement:
     """No task of ours was found: tell by the state of the target.
 
     The node's task list shows a token its own tasks always, and PVE registers a worker before it
@@ -114,9 +116,14 @@ def _by_state(client: Client, item: Item, call: Call, goal: WaitState | None) ->
     """
     if goal is None:
         return Settlement("unknown", why="the call leaves no trace that could be read back")
-    sight = look(client, item.target, goal, item.before)
+    if call.is_late:
+        sight = wait_for_goal(client, clock, item.target, goal, item.before, goal.timeout_s)
+    else:
+        sight = look(client, item.target, goal, item.before)
     if not sight.is_known:
         return Settlement("unknown", why=sight.why)
+    if call.is_late and not sight.is_reached:
+        return Settlement("unknown", sight=sight, why=f"it is still {sight.word}")
     held = goal.holds_already or _was_reached(item, goal.state)
     if sight.is_reached and not held:
         return Settlement("reached", sight=sight)

@@ -36,7 +36,8 @@ from pveops.operations.catalog import get_operation
 from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.operation import Operation, Targets
-from pveops.operations.plan import PLAN_FORMAT, Plan, Scalar
+from pveops.operations.plan import PLAN_FORMAT, Item, Plan, Scalar
+from pveops.operations.startup import arrange, describe_stages
 from pveops.operations.task import TaskFacts
 from pveops.sanitize import sanitize_text
 
@@ -49,6 +50,7 @@ _ERRORS_BY_FINDING: dict[str, type[PveopsError]] = {
     "guest.locked": LockedError,
     "guest.busy": BusyError,
     "guest.backup-running": BusyError,
+    "node.busy": BusyError,
     "cluster.no-quorum": NoQuorumError,
 }
 """Findings that are no flaw of the request: the same request may pass later."""
@@ -86,13 +88,14 @@ def propose(session: Session, ask: Ask) -> Proposal:
         decide(operation.id, fact, dict(ask.params)) for fact in facts
     )
     _refuse_blocked(decisions)
-    items = [decision.item for decision in decisions if decision.item is not None]
+    items = arrange([decision.item for decision in decisions if decision.item is not None])
     if not items:
         return Proposal(operation, decisions, None, None)
     if operation.targets is Targets.NEW:
         check_calls(session.reader, items)
     verdict = judge(session, operation, items, ask.params)
-    return Proposal(operation, decisions, _plan(session, ask, decisions, verdict), verdict)
+    plan = _plan(session, ask, decisions, items, verdict)
+    return Proposal(operation, decisions, plan, verdict)
 
 
 def _resolve(inventory: Inventory, ask: Ask) -> tuple[Guest, ...]:
@@ -261,19 +264,28 @@ def _params_of(ask: Ask) -> dict[str, Scalar]:
     return {"node": ask.names[0], **ask.params}
 
 
-def _plan(session: Session, ask: Ask, decisions: Sequence[Decision], verdict: Verdict) -> Plan:
+def _plan(
+    session: Session,
+    ask: Ask,
+    decisions: Sequence[Decision],
+    items: tuple[Item, ...],
+    verdict: Verdict,
+) -> Plan:
     now = int(session.clock.now())
     findings: list[Finding] = []
     for decision in decisions:
         if decision.item is not None:
             findings.extend(finding for finding in decision.findings if finding not in findings)
+    order = describe_stages(items) if ask.operation.startswith("guest.") else ""
+    if order:
+        findings.append(Finding("guest.startup-order", "info", "cluster", order))
     return Plan(
         format=PLAN_FORMAT,
         operation=ask.operation,
         profile=session.profile,
         cluster=session.cluster,
         params=_params_of(ask),
-        items=tuple(d.item for d in decisions if d.item is not None),
+        items=items,
         tier=verdict.tier,
         tier_reasons=verdict.reasons,
         actor=session.actor.label,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pveops.domain.backup import Backup, summarize_backups
@@ -23,6 +23,11 @@ def guest_guards(state: GuestState, config: GuestConfig) -> dict[str, Scalar]:
         "identity": config.identity,
         "digest": config.digest,
     }
+
+
+def node_guards(status: str, running: Iterable[int]) -> dict[str, Scalar]:
+    """That a node is as it was, and that nothing else runs on it. running: vmids."""
+    return {"status": status, "running": ",".join(map(str, sorted(running)))}
 
 
 _BACKUPS = "backups"

@@ -43,6 +43,9 @@ class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
     """Where its task runs, when that is not the target's node."""
     task_id: str = ""
     """The id that its task carries, when that is not the target's."""
+    is_late: bool = False
+    """Its effect shows only after a while, and no task tells of it: that the state is as before
+    does not mean that the call was lost."""
 
 
 class WaitTask(msgspec.Struct, frozen=True, tag="wait-task"):
@@ -106,6 +109,13 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.name or '(no name)'} ({noun} {self.id} on {self.node})"
 
     @property
+    def show(self) -> str:
+        """The command that shows it as it is now."""
+        if self.kind in {"qemu", "lxc"}:
+            return f"pve guest show {self.id}"
+        return f"pve node show {self.id}" if self.kind == "node" else "pve status"
+
+    @property
     def lock_key(self) -> str:
         """What two runs must not work on at the same time. A guest to be is known by its name."""
         if self.is_new:
@@ -132,6 +142,8 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why this needs more consent than the operation usually does: one tier higher."""
     source: Target | None = None
     """The guest that a new one is made from; the guards are about it."""
+    stage: int = 0
+    """Begun only when every item of a lower stage has ended; those of one stage go together."""
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -15,6 +15,7 @@ from pveops.operations.findings import blocks_among
 from pveops.operations.guards import guest_guards
 from pveops.operations.plan import Call, Item, Scalar, Step, Target, WaitState, WaitTask
 from pveops.operations.power_checks import PAUSED_STATES, PowerCase, check_power
+from pveops.operations.startup import parse_startup, settling_step, stage_of
 from pveops.operations.subject import headline_of, target_of
 from pveops.units import format_bytes
 
@@ -94,7 +95,8 @@ def _item(verb: str, facts: GuestFacts, params: dict[str, Scalar], target: Targe
             "pid": facts.state.pid,
             "node": facts.guest.node,
         },
-        steps=power_steps(verb, facts, params),
+        steps=(*power_steps(verb, facts, params), *settling_step(verb, facts.config)),
+        stage=stage_of(verb, facts.config),
         losses=_losses(verb, facts),
         undo=f"pve guest {undo} {facts.guest.vmid}" if undo else "",
     )
@@ -107,7 +109,7 @@ def power_steps(
     row = _VERBS[verb]
     is_queued = bool(row.ha_task) and facts.state.is_ha_managed
     guest = facts.guest
-    timeout_s = _timeout_s(verb, params)
+    timeout_s = _timeout_s(verb, facts, params)
     call = Call(
         method="POST",
         path=guest.ref.path("status", verb),
@@ -125,10 +127,13 @@ def _task_types(row: _Verb, kind: str) -> tuple[str, ...]:
     return row.qemu_tasks if kind == "qemu" else row.lxc_tasks
 
 
-def _timeout_s(verb: str, params: dict[str, Scalar]) -> float:
-    asked = params.get("timeout")
-    if isinstance(asked, int | float) and verb in {"shutdown", "reboot"}:
-        return float(asked)
+def _timeout_s(verb: str, facts: GuestFacts, params: dict[str, Scalar]) -> float:
+    if verb in {"shutdown", "reboot"}:
+        asked = params.get("timeout")
+        if isinstance(asked, int | float):
+            return float(asked)
+        # Without a timeout PVE takes `down` of the guest's startup option (QemuServer.pm).
+        return float(parse_startup(facts.config.get("startup")).down_s or 60)
     return float(_START_S) if verb in {"start", "resume"} else 60.0
 
 

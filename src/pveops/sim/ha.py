@@ -49,6 +49,8 @@ class HighAvailability:
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     is_ticking: bool = False
+    frozen: set[str] = field(default_factory=set)
+    """Nodes that are rebooting in good order: their guests wait for them."""
 
 
 def sid_of(guest: Guest) -> str:
@@ -89,6 +91,9 @@ def _round(cluster: Cluster) -> None:
 def _manage(cluster: Cluster, resource: Resource, guest: Guest) -> None:
     node = cluster.nodes[guest.node]
     if resource.current == "error" or resource.state == "ignored":
+        return
+    if node.name in cluster.ha.frozen:
+        resource.current = "freeze"
         return
     if not node.is_online:
         _recover(cluster, resource, guest)

@@ -35,6 +35,8 @@ def power_on_node(cluster: Cluster, node: Node) -> None:
     node.is_online = True
     node.boot_time = cluster.timeline.now()
     node.broadcast.stale = None
+    node.kernel = node.installed_kernel
+    cluster.ha.frozen.discard(node.name)
     for guest in cluster.guests.values():
         if guest.node != node.name:
             continue

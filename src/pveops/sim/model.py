@@ -13,6 +13,7 @@ from typing import Any
 
 from pveops.sim.access import Access
 from pveops.sim.broadcast import Broadcast
+from pveops.sim.ceph import Ceph
 from pveops.sim.console import Consoles
 from pveops.sim.faults import Faults
 from pveops.sim.firewall import FirewallConfig
@@ -26,6 +27,8 @@ from pveops.sim.storage import Storages
 from pveops.sim.tasks import Task
 from pveops.sim.timeline import Timeline
 from pveops.sim.version import Version
+
+KERNEL = "6.17.4-2-pve"
 
 
 @dataclass(slots=True)
@@ -61,6 +64,12 @@ class Node:
     """Who holds /var/run/vzdump.lock."""
     temporary_files: dict[str, bytes] = field(default_factory=dict)
     """Uploads below /var/tmp by path, until their task has taken them."""
+    kernel: str = KERNEL
+    """What runs since the last boot."""
+    installed_kernel: str = KERNEL
+    """What the next boot takes."""
+    boot_s: float | None = 60.0
+    """How long a reboot takes; None: the node does not come back by itself."""
 
     def lookup_host(self, name: str) -> str | None:
         """The address of a name by this node's /etc/hosts, or by the list of members."""
@@ -111,6 +120,10 @@ class Cluster:
     """What there is to download: the size of the file by its URL. All else leads nowhere."""
     appliances: list[dict[str, str]] = field(default_factory=list)
     """The index of container templates, as `pveam update` fetched it."""
+    ceph: Ceph | None = None
+    """None: it is not installed."""
+    has_qdevice: bool = False
+    """A quorum device gives one vote to the part with the lowest node id."""
     ca_certificate: str = ""
     """The cluster's CA in PEM, once somebody made it."""
     random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
@@ -131,4 +144,9 @@ class Cluster:
 
     def has_quorum(self, node: Node) -> bool:
         """Whether the partition of `node` holds more than half of all votes (one a node)."""
-        return 2 * len(self.members_seen_by(node)) > len(self.nodes)
+        seen = self.members_seen_by(node)
+        online = [each for each in self.nodes.values() if each.is_online]
+        lowest = min(online, key=lambda each: each.node_id, default=None)
+        extra = int(self.has_qdevice)
+        votes = len(seen) + (extra if lowest in seen else 0)
+        return 2 * votes > len(self.nodes) + extra

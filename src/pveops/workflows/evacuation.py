@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from pveops.domain.facts import Scene
 from pveops.domain.inventory import Inventory
 from pveops.domain.move import read_move_facts, read_move_scene
-from pveops.domain.rows import object_of
 from pveops.domain.selection import resolve_guest
+from pveops.domain.votes import read_votes
 from pveops.engine.pool import run_bounded
-from pveops.errors import NodeUnreachableError, NotFoundError, PveopsError, UsageError
+from pveops.errors import NodeUnreachableError, NotFoundError, UsageError
 from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding
 from pveops.operations.move_choice import read_choice
+from pveops.operations.node_power_checks import check_votes
 from pveops.operations.plan import Scalar, Target
 from pveops.units import format_bytes
 from pveops.workflows.allocator import Allocation
@@ -61,7 +62,7 @@ def read_evacuation(client: Client, scene: Scene) -> Sequence[Traveller | Restin
     )
     remarks = (
         *check_downtime(travellers),
-        *_check_votes(client, scene, source),
+        *check_votes(read_votes(client, scene.inventory), source),
         *_check_spare(allocation, spare, is_strict=asked is not None),
         *_check_left(scene, source, left),
         *_check_ceph(scene, source),
@@ -128,35 +129,6 @@ def _scalars(scene: Scene) -> dict[str, Scalar]:
 
 
 # -- about the whole ----------------------------------------------------------------
-
-
-def _check_votes(client: Client, scene: Scene, source: str) -> Iterator[Finding]:
-    """Whether the cluster keeps its quorum when the node is switched off.
-
-    One vote a node, and one of a QDevice (corosync votequorum).
-    """
-    nodes = scene.inventory.nodes
-    extra = 1 if _has_qdevice(client) else 0
-    total = len(nodes) + extra
-    left = sum(node.is_online for node in nodes if node.name != source) + extra
-    if 2 * left <= total:
-        yield Finding(
-            "cluster.quorum-after",
-            "block",
-            "cluster",
-            f"without {source} {left} of {total} votes are left: the cluster loses its quorum "
-            "when it is switched off",
-            evidence="/cluster/resources, /cluster/config/qdevice",
-            remedy="bring the other nodes online or add a QDevice first; single guests can be "
-            f"moved with `pve guest migrate`, as long as {source} stays on",
-        )
-
-
-def _has_qdevice(client: Client) -> bool:
-    try:
-        return bool(object_of(client.get("/cluster/config/qdevice")))
-    except PveopsError:
-        return False
 
 
 def _check_spare(allocation: Allocation, spare: int, *, is_strict: bool) -> Iterator[Finding]:

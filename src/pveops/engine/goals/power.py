@@ -48,10 +48,18 @@ def sight_of(state: GuestState) -> dict[str, Scalar]:
     return {"power": state.power, "uptime_s": state.uptime_s, "node": state.ref.node}
 
 
+def _look_up_for(client: Client, sought: Sought) -> Sight:
+    """`expect`: `seconds` that the guest has to have run."""
+    state = read_where_it_is(client, ref_of(sought.target))
+    is_settled = state.is_running and state.uptime_s >= int(sought.expect["seconds"] or 0)
+    return Sight(is_settled, state.power, sight_of(state))
+
+
 GOALS: dict[str, Look] = {
     "power.running": partial(_look, _is_running),
     "power.stopped": partial(_look, _is_stopped),
     "power.restarted": partial(_look, _is_restarted),
     "power.paused": partial(_look, _is_paused),
     "power.hibernated": partial(_look, _is_hibernated),
+    "power.up-for": _look_up_for,
 }

@@ -14,6 +14,7 @@ MODULES = (
     "access_realms",
     "backups",
     "bulk",
+    "ceph",
     "cluster_config",
     "cluster_resources",
     "cluster_status",

@@ -147,10 +147,24 @@ def get_join_version(_call: Call) -> int:
     return 1
 
 
-@routes.get("/cluster/config/qdevice", "/cluster/qemu/cpu-flags")
-def get_nothing(call: Call) -> Any:
-    """There is no quorum device; no flag is known of hosts that do not exist."""
-    return {} if call.template.endswith("qdevice") else []
+@routes.get("/cluster/config/qdevice")
+def get_qdevice(call: Call) -> dict[str, str]:
+    """The status of the quorum device, if there is one (corosync-qdevice-tool -s)."""
+    if not call.cluster.has_qdevice:
+        return {}
+    return {
+        "Algorithm": "Fifty-Fifty split",
+        "Model": "Net",
+        "QNetd host": "qnetd.example.test:5403",
+        "State": "Connected",
+        "Tie-breaker": "Node with lowest node ID",
+    }
+
+
+@routes.get("/cluster/qemu/cpu-flags")
+def list_cpu_flags(_call: Call) -> list[Any]:
+    """No flag is known of hosts that do not exist."""
+    return []
 
 
 @routes.get(
@@ -163,33 +177,6 @@ def get_nothing(call: Call) -> Any:
 def list_nothing(_call: Call) -> list[Any]:
     """Of what this cluster has none."""
     return []
-
-
-@routes.get(
-    "/cluster/ceph/status",
-    "/cluster/ceph/metadata",
-    "/cluster/ceph/flags",
-    "/cluster/ceph/flags/{flag}",
-    "/nodes/{node}/ceph",
-    "/nodes/{node}/ceph/status",
-    "/nodes/{node}/ceph/osd",
-    "/nodes/{node}/ceph/mon",
-    "/nodes/{node}/ceph/mgr",
-    "/nodes/{node}/ceph/mds",
-    "/nodes/{node}/ceph/fs",
-    "/nodes/{node}/ceph/pool",
-    "/nodes/{node}/ceph/rules",
-    "/nodes/{node}/ceph/crush",
-    "/nodes/{node}/ceph/log",
-    "/nodes/{node}/ceph/cmd-safety",
-    "/nodes/{node}/ceph/cfg/db",
-    "/nodes/{node}/ceph/cfg/raw",
-)
-def refuse_ceph(call: Call) -> None:
-    """Ceph is not installed."""
-    is_log = call.template.endswith("/log")
-    binary = "ceph" if is_log else "ceph-mon"
-    raise die(f"binary not installed: /usr/bin/{binary}")
 
 
 @routes.get("/cluster/replication")

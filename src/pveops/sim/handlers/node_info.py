@@ -29,22 +29,28 @@ def get_subscription(call: Call) -> dict[str, Any]:
 
 @routes.get(f"{_NODE}/apt/versions")
 def list_packages(call: Call) -> list[dict[str, Any]]:
-    """The version of each important package."""
-    return [
-        {
-            "Package": name,
-            "Version": call.node.version.version,
-            "OldVersion": call.node.version.version,
-            "CurrentState": "Installed",
-            "Arch": "amd64",
-            "Section": "admin",
-            "Priority": "optional",
-            "Origin": "Proxmox",
-            "Title": name,
-            "Description": name,
-        }
-        for name in _PACKAGES
-    ]
+    """The version of each important package, the installed kernels among them (APT.pm)."""
+    node = call.node
+    kernels = sorted({node.kernel, node.installed_kernel}, reverse=True)
+    named = (*_PACKAGES, *(f"proxmox-kernel-{release}-signed" for release in kernels))
+    rows = [_package(name, node.version.version) for name in named]
+    rows[0]["RunningKernel"] = node.kernel
+    return rows
+
+
+def _package(name: str, version: str) -> dict[str, Any]:
+    return {
+        "Package": name,
+        "Version": version,
+        "OldVersion": version,
+        "CurrentState": "Installed",
+        "Arch": "amd64",
+        "Section": "admin",
+        "Priority": "optional",
+        "Origin": "Proxmox",
+        "Title": name,
+        "Description": name,
+    }
 
 
 @routes.get(f"{_NODE}/apt/update")

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pveops.sim.call import Call
 from pveops.sim.config_file import lock_file
+from pveops.sim.membership import power_on_node
 from pveops.sim.node_settings import service_names
 from pveops.sim.property_string import parse_properties
 from pveops.sim.refusal import die, parameter_error
@@ -118,8 +119,9 @@ def wake_on_lan(call: Call) -> str:
     mac = parse_properties(value, "mac").get("mac")
     if not mac:
         raise die(f"No wake on LAN MAC address defined for '{name}'!")
-    if not node.is_online:
-        node.is_online, node.boot_time = True, call.cluster.timeline.now()
+    cluster = call.cluster
+    if not node.is_online and node.boot_s is not None:
+        cluster.timeline.after(node.boot_s, lambda: power_on_node(cluster, node))
     return mac
 
 

@@ -9,10 +9,10 @@ from pveops.sim.call import Call
 from pveops.sim.handlers.cluster_resources import node_figures, node_status
 from pveops.sim.handlers.permission import may
 from pveops.sim.model import Node
+from pveops.sim.node_power import go_down
 from pveops.sim.router import Routes
 
 routes = Routes()
-_KERNEL = "6.17.4-2-pve"
 
 
 @routes.get("/nodes")
@@ -73,13 +73,19 @@ def get_status(call: Call) -> dict[str, Any]:
             "flags": "fpu vme sse sse2",
             "user_hz": 100,
         },
-        "kversion": f"Linux {_KERNEL} #1 SMP PREEMPT_DYNAMIC",
+        "kversion": f"Linux {node.kernel} #1 SMP PREEMPT_DYNAMIC",
         "current-kernel": {
             "sysname": "Linux",
-            "release": _KERNEL,
+            "release": node.kernel,
             "version": "#1 SMP PREEMPT_DYNAMIC",
             "machine": "x86_64",
         },
         "boot-info": {"mode": "efi", "secureboot": 0},
         "pveversion": f"pve-manager/{node.version.version}/{node.version.repoid}",
     }
+
+
+@routes.post("/nodes/{node}/status")
+def command_node(call: Call) -> None:
+    """Reboot or shut down: answered at once, and nothing is checked (Nodes.pm, node_cmd)."""
+    go_down(call.cluster, call.node, restarts=call.params["command"] == "reboot")

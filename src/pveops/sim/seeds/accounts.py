@@ -15,7 +15,7 @@ _OPERATE = (
     "Datastore.AllocateSpace Pool.Audit SDN.Audit VM.Config.Options VM.Config.CPU "
     "VM.Config.Memory VM.Config.Disk VM.Config.Network VM.Config.HWType VM.Config.CDROM "
     "VM.Config.Cloudinit VM.Allocate VM.Clone Datastore.AllocateTemplate SDN.Use "
-    "Sys.AccessNetwork Sys.Modify Datastore.Allocate"
+    "Sys.AccessNetwork Sys.Modify Sys.PowerMgmt Datastore.Allocate"
 )
 
 

@@ -18,6 +18,8 @@ from pveops.sim.tasks import Task, TaskError
 from pveops.sim.volume import Volume, disk_file, image_name
 
 GIB = 1 << 30
+NEW_KERNEL = "6.17.9-1-pve"
+"""Installed where a seed says that a reboot is due."""
 DAY_S = 86_400
 
 

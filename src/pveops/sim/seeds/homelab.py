@@ -2,7 +2,8 @@
 
 What is wrong in it: `fast` is full, and `mail01` stands still because of that; last night's backup
 failed for `gitlab` and left its lock behind; `web01`, the busiest guest, has no backup at all;
-`dns02` should run and does not; two guests are called `test`; `wiki`'s notes try to give orders.
+`dns02` should run and does not; two guests are called `test`; `wiki`'s notes try to give orders;
+a newer kernel waits for a reboot of each node.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pveops.sim.model import Cluster
 from pveops.sim.seeds import Seed
 from pveops.sim.seeds.accounts import add_agent, add_realms, add_root
 from pveops.sim.seeds.furniture import (
+    NEW_KERNEL,
     add_backup,
     add_cloud_init,
     add_container,
@@ -42,7 +44,8 @@ def build(timeline: Timeline, version: Version) -> Seed:
     for number, (cpus, memory_gib, up_days) in enumerate(
         ((16, 64, 41), (16, 64, 41), (8, 32, 12)), 1
     ):
-        add_node(cluster, number, cpus=cpus, memory_gib=memory_gib, up_days=up_days)
+        node = add_node(cluster, number, cpus=cpus, memory_gib=memory_gib, up_days=up_days)
+        node.installed_kernel = NEW_KERNEL
     add_realms(cluster)
     password = add_root(cluster)
     _add_storages(cluster)
