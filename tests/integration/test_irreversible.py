@@ -32,6 +32,10 @@ VERBS = {
     "backup.unprotect": "pve backup unprotect VOLID",
     "backup.delete": "pve backup delete VOLID",
     "backup.prune": "pve backup prune web02 --keep-last 1",
+    "node.reboot": "pve node reboot pve3 --with-guests",
+    "node.shutdown": "pve node shutdown pve3 --with-guests",
+    "cluster.rolling-reboot": "pve cluster rolling-reboot --node pve1 --allow-restart",
+    "cluster.shutdown-plan": "pve cluster shutdown-plan --leave 120 --leave 105 --leave 132",
 }
 """VOLID stands for the newest backup of web02."""
 LIFTED = "pve guest delete pve3/test --without-backup"

@@ -172,7 +172,9 @@ def _verdict(receipt: Receipt) -> str:
     remark = f"; {receipt.remark}" if receipt.remark else ""
     if len(receipt.items) != 1:
         count = sum(item.status in {"done", "already"} for item in receipt.items)
-        return f"{receipt.status}: {count} of {len(receipt.items)} guests{remark}"
+        kinds = {item.target.kind for item in receipt.items}
+        noun = "guests" if kinds <= {"qemu", "lxc"} else "steps"
+        return f"{receipt.status}: {count} of {len(receipt.items)} {noun}{remark}"
     item = receipt.items[0]
     if item.status in {"done", "already"}:
         told = f"{item.target.label} is {_end_state(item)}{_beginning(item)}"
@@ -280,7 +282,8 @@ def _undo(receipt: Receipt) -> tuple[str, ...]:
         if verb:
             by_verb.setdefault(verb, []).append(whom)
     return tuple(
-        f"{verb} {' '.join(whom)}   # takes back what was done" for verb, whom in by_verb.items()
+        f"{verb} {' '.join(dict.fromkeys(whom))}   # takes back what was done"
+        for verb, whom in by_verb.items()
     )[:2]
 
 

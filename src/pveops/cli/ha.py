@@ -14,7 +14,19 @@ from pveops.cli.commands import Group, list_options
 if TYPE_CHECKING:
     from pveops.domain.ha import HaResource
 
-group = Group("ha", help="Guests that HA manages: what is wanted, and what HA does.")
+_VERB = "pveops.cli.verbs:ha_verb"
+
+group = Group(
+    "ha",
+    help="Guests that HA manages: what is wanted, and what HA does.",
+    lazy={
+        "add": (_VERB, "put guests under HA"),
+        "remove": (_VERB, "take guests out of HA; they stay as they are"),
+        "set-state": (_VERB, "say what HA has to see to"),
+        "migrate": (_VERB, "have HA move a guest to another node"),
+        "reset": (_VERB, "clear HA's state `error`"),
+    },
+)
 
 _COLUMNS = (
     Column("sid"),

@@ -141,12 +141,22 @@ def snapshot_verb(verb: str) -> click.Command:
     return change_command(f"snapshot.{verb}")
 
 
+def ha_verb(verb: str) -> click.Command:
+    """`pve ha VERB`."""
+    return change_command(f"ha.{verb}")
+
+
+def cluster_verb(verb: str) -> click.Command:
+    """`pve cluster VERB`."""
+    return change_command(f"cluster.{verb}")
+
+
 def change_command(operation_id: str) -> click.Command:
     """`pve NOUN VERB [GUEST]... [SELECTOR]... [PARAMETER]...`, from the row of that id."""
     operation = get_operation(operation_id)
 
     @click.pass_obj
-    def run(call: Call, /, guests: tuple[str, ...] | str, **options: Any) -> Answer | Written:
+    def run(call: Call, /, guests: tuple[str, ...] | str = (), **options: Any) -> Answer | Written:
         return _run(call, operation, guests, options)
 
     decorated: Any = wait_option(run)
@@ -172,6 +182,8 @@ def _help(operation: Operation) -> str:
     summary = f"{operation.summary[0].upper()}{operation.summary[1:]}.{kinds}\n\n{consent}"
     if operation.targets is Targets.NEW:
         return f"{summary} Outside of the policy's `create_pools` a person has to agree."
+    if operation.targets in {Targets.NODE, Targets.CLUSTER}:
+        return summary
     return f"{summary} Guests that are so already are left alone (exit 0)."
 
 
@@ -184,6 +196,8 @@ def _params(operation: Operation) -> list[click.Parameter]:
     )
     arguments = [_argument(param) for param in operation.params if param.is_argument]
     options = [_option(param) for param in operation.params if not param.is_argument]
+    if operation.targets is Targets.CLUSTER:
+        return list(options)
     return [guests, *arguments, *options]
 
 
@@ -232,6 +246,8 @@ def _run(
 ) -> Answer | Written:
     from pveops.cli.changing import ask_for
 
+    if operation.targets is Targets.CLUSTER:
+        return ask_for(call, operation.id, (), None, _chosen(operation, options))
     if operation.targets in _SINGLE:
         return ask_for(call, operation.id, (str(guests),), None, _chosen(operation, options))
     selector = selector_of(options)

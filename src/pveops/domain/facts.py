@@ -72,6 +72,18 @@ class PastMove(NamedTuple):
     """When the run began; seconds since the epoch."""
 
 
+class PastStop(NamedTuple):
+    """A guest that a shutdown of the whole cluster took down, or may have."""
+
+    vmid: int
+    kind: Kind
+    name: str
+    identity: str
+    run: str
+    at: float
+    """When the run began; seconds since the epoch."""
+
+
 class Scene(NamedTuple):
     """What is known before anything is read about single targets."""
 
@@ -91,6 +103,10 @@ class Scene(NamedTuple):
     """The template for guests that the parameters name."""
     past_moves: tuple[PastMove, ...] = ()
     """Where evacuations moved guests; for operations on nodes only."""
+    past_stops: tuple[PastStop, ...] = ()
+    """Whom a shutdown of the cluster took down; for operations on the cluster only."""
+    local: str = ""
+    """The node that answers us; empty when it is not known."""
 
 
 def read_guest_facts(client: Client, guest: Guest, scene: Scene) -> GuestFacts:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from pveops.api.client import Client
 
 
+_NO_OPTIONS = frozenset({"sid", "type", "digest", "comment"})
+
+
 class HaResource(NamedTuple):
     """One resource of the HA manager."""
 
@@ -43,6 +46,28 @@ def read_ha(client: Client) -> HaView:
         rows_of(client.get("/cluster/ha/resources")),
         rows_of(client.get("/cluster/ha/status/current")),
     )
+
+
+def sid_of(kind: str, vmid: int) -> str:
+    """How HA names a guest."""
+    return f"{'vm' if kind == 'qemu' else 'ct'}:{vmid}"
+
+
+def read_resource(client: Client, sid: str) -> dict[str, str] | None:
+    """What is configured of one resource, as texts by key; None: HA does not manage it.
+
+    One request. PVE answers an unknown one with 500 and a text (API2/HA/Resources.pm).
+    """
+    for row in rows_of(client.get("/cluster/ha/resources")):
+        if text_of(row, "sid") == sid:
+            kept = {key: text_of(row, key) for key in row if key not in _NO_OPTIONS}
+            return {"state": "started", **kept}
+    return None
+
+
+def resource_text(resource: dict[str, str] | None) -> str:
+    """The whole of it, for comparisons; empty when there is none."""
+    return ",".join(f"{key}={resource[key]}" for key in sorted(resource)) if resource else ""
 
 
 def ha_of(resources: list[Row], status: list[Row]) -> HaView:

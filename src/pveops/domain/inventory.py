@@ -51,6 +51,8 @@ class Membership(NamedTuple):
     addresses: dict[str, str]
     """IP address by node, for fail-over."""
     offline: tuple[str, ...]
+    local: str = ""
+    """The node that answered."""
 
 
 class ClusterView(NamedTuple):
@@ -143,4 +145,5 @@ def membership_of(rows: list[Row]) -> Membership:
         version=int_of(cluster, "version") if cluster else 0,
         addresses={text_of(row, "name"): text_of(row, "ip") for row in nodes if row.get("ip")},
         offline=tuple(sorted(text_of(row, "name") for row in nodes if not flag_of(row, "online"))),
+        local=next((text_of(row, "name") for row in nodes if flag_of(row, "local")), ""),
     )

@@ -223,7 +223,8 @@ def _claim(session: Session, row: PlanRow, plan: Plan, consent: Consent) -> RunR
 
 
 def _lock_keys(session: Session, items: Sequence[Item]) -> tuple[str, ...]:
-    return tuple(f"{session.cluster}/{item.target.lock_key}" for item in items)
+    keys = (f"{session.cluster}/{item.target.lock_key}" for item in items)
+    return tuple(dict.fromkeys(keys))
 
 
 def _held_by(other: str) -> ConflictError:

@@ -14,6 +14,7 @@ from pveops.units import format_duration
 MAX_CHARS = 512
 _MAX_TARGETS = 4
 _MAX_WARNINGS = 2
+_MAX_NODES = 8
 _MAX_REASON = 80
 
 
@@ -42,6 +43,8 @@ def _target_lines(plan: Plan, count: int) -> list[str]:
         item = plan.items[0]
         losses = f"; lost: {', '.join(item.losses)}" if item.losses else ""
         return [f"{item.headline}: {verb} {item.target.label}{losses}", f"({operation.summary})"]
+    if operation.targets is Targets.CLUSTER:
+        return [f"{verb}: {_extent(plan)} ({operation.summary})"]
     of = f" {plan.params['node']}:" if operation.targets is Targets.NODE else " of"
     lines = [f"{verb}{of} {len(plan.items)} targets ({operation.summary})"]
     lines += [f"{item.headline}: {item.target.label}" for item in plan.items[:count]]
@@ -49,6 +52,15 @@ def _target_lines(plan: Plan, count: int) -> list[str]:
         lines.append(f"... and {len(plan.items) - count} more, see the plan")
     losing = sum(1 for item in plan.items if item.losses)
     return [*lines, f"{losing} of them lose data that is not on disk"] if losing else lines
+
+
+def _extent(plan: Plan) -> str:
+    """`3 nodes (pve1, pve2, pve3), 12 guests`."""
+    targets = dict.fromkeys((item.target.kind, item.target.name) for item in plan.items)
+    nodes = [name for kind, name in targets if kind == "node"]
+    guests = sum(kind in {"qemu", "lxc"} for kind, _ in targets)
+    told = [f"{len(nodes)} nodes ({', '.join(nodes[:_MAX_NODES])})"] if nodes else []
+    return ", ".join([*told, f"{guests} guests"])
 
 
 def _warnings(plan: Plan) -> list[str]:

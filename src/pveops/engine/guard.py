@@ -9,14 +9,17 @@ import msgspec
 from pveops.api.tasks import get_status
 from pveops.domain.backup import read_backups_on
 from pveops.domain.guest import GuestRef, read_guest_config, read_guest_state
+from pveops.domain.ha import read_resource
 from pveops.domain.inventory import read_inventory
 from pveops.domain.job import find_job
-from pveops.domain.node_power import guests_up
+from pveops.domain.node_power import read_up
 from pveops.errors import NotFoundError, StalePlanError
 from pveops.operations.guards import (
+    HA,
     backup_guard,
     backups_place,
     guest_guards,
+    ha_guard,
     job_guards,
     node_guards,
 )
@@ -64,7 +67,7 @@ def _read(client: Client, item: Item) -> dict[str, Scalar]:
     target = item.source or item.target
     if not item.guards:
         return {}
-    now = _read_backups(client, item)
+    now = _read_backups(client, item) | _read_ha(client, item)
     if target.kind == "task":
         return now | task_guards(get_status(client, target.id).is_running)
     if target.kind == "node":
@@ -87,11 +90,19 @@ def _read_backups(client: Client, item: Item) -> dict[str, Scalar]:
     return found
 
 
+def _read_ha(client: Client, item: Item) -> dict[str, Scalar]:
+    """One request for each HA resource that the plan relies on."""
+    found: dict[str, Scalar] = {}
+    for field in item.guards:
+        noun, _, sid = field.partition("/")
+        if noun == HA:
+            found |= ha_guard(sid, read_resource(client, sid))
+    return found
+
+
 def _read_node(client: Client, name: str) -> dict[str, Scalar]:
-    inventory = read_inventory(client)
-    node = inventory.find_node(name)
-    running = (guest.vmid for guest in guests_up(inventory, name))
-    return node_guards(node.status if node else "not there", running)
+    node = read_inventory(client).find_node(name)
+    return node_guards(node.status if node else "not there", read_up(client, name))
 
 
 def _read_guest(client: Client, target: Target) -> dict[str, Scalar]:

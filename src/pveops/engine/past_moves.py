@@ -5,6 +5,7 @@ The journal is on disk before anything is sent, so this is whole even after a pr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pveops.domain.facts import PastMove
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pveops.engine.store import Entry, RunRow, Store
 
 EVACUATE, RETURN = "node.evacuate", "node.return"
+ROLLING = "cluster.rolling-reboot"
 _NOT_MOVED = frozenset({"failed", "not-executed"})
 
 
@@ -24,20 +26,25 @@ def list_past_moves(store: Store, cluster: str) -> tuple[PastMove, ...]:
     takes the place of an earlier one.
     """
     found: dict[tuple[str, int], PastMove] = {}
-    for run in store.list_runs_of((EVACUATE, RETURN)):
-        plan = decode_plan(store.get_plan(run.plan).json)
-        if plan.cluster != cluster:
-            continue
-        for item, entries in _begun(store, run, plan):
+    for run, plan, item, entries in list_begun(store, cluster, (EVACUATE, RETURN, ROLLING)):
+        if destination_of(item):
             _fold(found, run, plan, item, entries)
     return tuple(sorted(found.values(), key=lambda move: (move.source, move.vmid)))
 
 
-def _begun(store: Store, run: RunRow, plan: Plan) -> list[tuple[Item, list[Entry]]]:
-    told: dict[int, list[Entry]] = {}
-    for entry in store.read_entries(run.id):
-        told.setdefault(entry.item, []).append(entry)
-    return [(plan.items[index], entries) for index, entries in sorted(told.items())]
+def list_begun(
+    store: Store, cluster: str, operations: tuple[str, ...]
+) -> Iterator[tuple[RunRow, Plan, Item, list[Entry]]]:
+    """Every item that was begun in runs of these operations, in the order of runs and items."""
+    for run in store.list_runs_of(operations):
+        plan = decode_plan(store.get_plan(run.plan).json)
+        if plan.cluster != cluster:
+            continue
+        told: dict[int, list[Entry]] = {}
+        for entry in store.read_entries(run.id):
+            told.setdefault(entry.item, []).append(entry)
+        for index, entries in sorted(told.items()):
+            yield run, plan, plan.items[index], entries
 
 
 def _fold(
@@ -50,7 +57,7 @@ def _fold(
     target, to = item.target, destination_of(item)
     ends = [entry.data for entry in entries if entry.kind == "outcome"]
     vmid, end = int(target.id), ends[-1] if ends else {}
-    if plan.operation == RETURN:
+    if plan.operation == RETURN or (plan.operation == ROLLING and (to, vmid) in found):
         if end.get("status") == "done":
             found.pop((to, vmid), None)
         return

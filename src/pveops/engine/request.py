@@ -20,6 +20,7 @@ from pveops.domain.selection import Selector, resolve_guest, select_guests
 from pveops.engine.call_check import check_calls
 from pveops.engine.gate import Verdict, judge
 from pveops.engine.past_moves import list_past_moves
+from pveops.engine.past_stops import list_past_stops
 from pveops.engine.pool import run_bounded
 from pveops.engine.session import Session
 from pveops.errors import (
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from pveops.domain.guest_template import GuestTemplate
 
 _MAX_REASON = 300
+_AT_ONCE = frozenset({Targets.NEW, Targets.NODE, Targets.CLUSTER, Targets.OTHER})
+"""What is found out about all together, instead of guest by guest."""
 
 _ERRORS_BY_FINDING: dict[str, type[PveopsError]] = {
     "guest.locked": LockedError,
@@ -151,7 +154,7 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
     if operation.targets is Targets.TASK:
         return [_gather_task(session, inventory, name) for name in dict.fromkeys(ask.names)]
     read = _load(operation.reads)
-    if operation.targets in {Targets.NEW, Targets.NODE, Targets.OTHER}:
+    if operation.targets in _AT_ONCE:
         found: Sequence[object] = read(session.reader, _scene(session, inventory, ask))
         return found
     guests = _resolve(inventory, ask)
@@ -162,7 +165,8 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
 
 
 def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
-    is_of_node = get_operation(ask.operation).targets is Targets.NODE
+    targets = get_operation(ask.operation).targets
+    store, cluster = session.store, session.cluster
     membership = read_membership(session.reader)
     return Scene(
         inventory=inventory,
@@ -173,7 +177,9 @@ def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
         rules=_rules(session, inventory),
         reason=sanitize_text(ask.reason, _MAX_REASON),
         template=_template(session, ask),
-        past_moves=list_past_moves(session.store, session.cluster) if is_of_node else (),
+        past_moves=list_past_moves(store, cluster) if targets is Targets.NODE else (),
+        past_stops=list_past_stops(store, cluster) if targets is Targets.CLUSTER else (),
+        local=membership.local if membership else "",
     )
 
 
@@ -224,9 +230,11 @@ def _refuse_blocked(decisions: Sequence[Decision]) -> None:
     blocked = [decision for decision in decisions if blocks_among(decision.findings)]
     if not blocked:
         return
-    first = blocks_among(blocked[0].findings)[0]
+    # What is true of the whole cluster says more than what is true of one of its guests.
+    worst = min(blocked, key=lambda each: blocks_among(each.findings)[0].subject != "cluster")
+    first = blocks_among(worst.findings)[0]
     error = _error_for(blocked)
-    label = blocked[0].target.label
+    label = worst.target.label
     more = f" (and {len(blocked) - 1} more guests are blocked)" if len(blocked) > 1 else ""
     findings = [finding for decision in decisions for finding in decision.findings]
     raise error(

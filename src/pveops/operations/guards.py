@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pveops.domain.backup import Backup, summarize_backups
 from pveops.domain.guest import GuestConfig, GuestState
+from pveops.domain.ha import resource_text
 from pveops.domain.job import BackupJob, job_text
 from pveops.operations.plan import Scalar
 
@@ -28,6 +29,14 @@ def guest_guards(state: GuestState, config: GuestConfig) -> dict[str, Scalar]:
 def node_guards(status: str, running: Iterable[int]) -> dict[str, Scalar]:
     """That a node is as it was, and that nothing else runs on it. running: vmids."""
     return {"status": status, "running": ",".join(map(str, sorted(running)))}
+
+
+HA = "ha"
+
+
+def ha_guard(sid: str, resource: dict[str, str] | None) -> dict[str, Scalar]:
+    """That HA wants the same of a guest still."""
+    return {f"{HA}/{sid}": resource_text(resource)}
 
 
 _BACKUPS = "backups"

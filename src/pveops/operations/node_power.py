@@ -107,7 +107,7 @@ def set_noout(*, is_on: bool) -> tuple[Step, ...]:
 def _item(facts: NodePower, steps: tuple[Step, ...]) -> Item:
     node, count = facts.node, len(facts.running)
     up = f"UP {format_duration(node.uptime_s)}" if node.uptime_s else "UP"
-    runs = f"{count} GUESTS RUN THERE" if count else "EMPTY"
+    runs = f"{count} {'GUEST RUNS' if count == 1 else 'GUESTS RUN'} THERE" if count else "EMPTY"
     kernels = facts.kernels
     kernel = f", kernel {kernels.running} -> {kernels.newest}" if kernels.is_reboot_due else ""
     return Item(

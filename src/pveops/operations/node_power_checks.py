@@ -35,6 +35,20 @@ def check_around(around: ClusterAround, *, is_strict: bool) -> Iterator[Finding]
     yield from _check_ha(around, "block" if is_strict else "warn")
     yield from _check_ceph(around)
     yield from _check_busy(around)
+    yield from check_sight(around)
+
+
+def check_sight(around: ClusterAround) -> Iterator[Finding]:
+    """What cannot be seen would go down unseen."""
+    if not around.sees_all_guests:
+        yield Finding(
+            "guests.unseen",
+            "block",
+            "cluster",
+            "the token does not see every guest: others may run there and would go down, too",
+            evidence="/access/permissions: VM.Audit on /vms",
+            remedy="grant VM.Audit on /vms to the token and its user (`pve doctor`)",
+        )
 
 
 def _check_quorum(around: ClusterAround) -> Iterator[Finding]:

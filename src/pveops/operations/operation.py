@@ -41,6 +41,8 @@ class Targets(StrEnum):
     """A node, and through it guests: `reads` finds out about them all at once."""
     NEW = "new"
     """Guests that do not exist yet: `reads` finds out about them all at once."""
+    CLUSTER = "cluster"
+    """The cluster as a whole: `reads` finds out what of it is concerned."""
     OTHER = "other"
     """What is no guest, by one name; `reads` finds out about it."""
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pveops.sim.guest import Guest, start_process
-from pveops.sim.power import power_off
+from pveops.sim.power import power_off, start
+from pveops.sim.tasks import Task, start_task
 
 if TYPE_CHECKING:
     from pveops.sim.model import Cluster, Node
@@ -34,6 +35,10 @@ class Resource:
     stop_timeout_s: float | None = None
     """How long a wanted shutdown may take; 0: cut the power; None: no stop is wanted."""
     node_lost_at: float | None = None
+    start: Task | None = None
+    """The LRM's own start of the guest, while it runs."""
+    restarts: int = 0
+    relocations: int = 0
 
     @property
     def vmid(self) -> int:
@@ -90,7 +95,12 @@ def _round(cluster: Cluster) -> None:
 
 def _manage(cluster: Cluster, resource: Resource, guest: Guest) -> None:
     node = cluster.nodes[guest.node]
-    if resource.current == "error" or resource.state == "ignored":
+    if resource.state == "ignored":
+        return
+    if resource.current == "error":
+        # Nothing but `disabled` leads out of it (Manager.pm, next_state_error).
+        if resource.state == "disabled":
+            resource.current, resource.restarts, resource.relocations = "stopped", 0, 0
         return
     if node.name in cluster.ha.frozen:
         resource.current = "freeze"
@@ -101,11 +111,44 @@ def _manage(cluster: Cluster, resource: Resource, guest: Guest) -> None:
     resource.node_lost_at = None
     if resource.state == "started":
         resource.stop_timeout_s = None
-        if not guest.is_running and not guest.is_template and not guest.is_flocked():
-            start_process(cluster, node, guest)
-        resource.current = "started"
+        if guest.is_running:
+            resource.current, resource.restarts, resource.relocations = "started", 0, 0
+        elif not guest.is_template and not guest.is_flocked() and resource.start is None:
+            resource.current = "started"
+            _start(cluster, resource, guest)
     elif resource.state in {"stopped", "disabled"}:
         _stop(cluster, resource, guest)
+
+
+def _start(cluster: Cluster, resource: Resource, guest: Guest) -> None:
+    """The LRM starts it on its node; what fails is tried again, then elsewhere, then given up.
+
+    `max_restart` tries more on the node, `max_relocate` other nodes (Manager.pm,
+    next_state_started and recompute).
+    """
+    node = cluster.nodes[guest.node]
+    kind = "qmstart" if guest.kind == "qemu" else "vzstart"
+    task = start_task(node, kind, guest.vmid, "root@pam", start(node, guest.kind, guest.vmid))
+    resource.start = task
+    if task.is_running:
+        task.on_end.append(lambda: _judge_start(cluster, resource, guest, task))
+    else:
+        _judge_start(cluster, resource, guest, task)
+
+
+def _judge_start(cluster: Cluster, resource: Resource, guest: Guest, task: Task) -> None:
+    resource.start = None
+    if task.exitstatus == "OK" or guest.is_running or not task.node.is_online:
+        return
+    if resource.restarts < int(resource.options.get("max_restart", 1)):
+        resource.restarts += 1
+        return
+    others = [n for n in cluster.nodes.values() if n.is_online and n.name != guest.node]
+    if others and resource.relocations < int(resource.options.get("max_relocate", 1)):
+        resource.relocations, resource.restarts = resource.relocations + 1, 0
+        guest.node = min(others, key=lambda node: node.name).name
+        return
+    resource.current = "error"
 
 
 def _stop(cluster: Cluster, resource: Resource, guest: Guest) -> None:

@@ -40,7 +40,7 @@ def read_evacuation(client: Client, scene: Scene) -> Sequence[Traveller | Restin
     Raises NotFoundError and UsageError for nodes and guests that do not fit.
     """
     source = _get_node(scene)
-    left = guests_left(scene.inventory, _words(scene, "leave"))
+    left = guests_left(scene.inventory, words_of(scene, "leave"))
     targets = _targets(scene, source)
     leaving = [g for g in scene.inventory.guests if g.node == source and g.vmid not in left]
     if not leaving:
@@ -99,7 +99,7 @@ def _get_node(scene: Scene) -> str:
 
 
 def _targets(scene: Scene, source: str) -> tuple[str, ...]:
-    wanted = _words(scene, "target")
+    wanted = words_of(scene, "target")
     known = {node.name for node in scene.inventory.nodes}
     for name in wanted:
         if name not in known:
@@ -116,7 +116,8 @@ def _is_up(scene: Scene, name: str) -> bool:
     return node is not None and node.is_online and node.hastate != "maintenance"
 
 
-def _words(scene: Scene, name: str) -> tuple[str, ...]:
+def words_of(scene: Scene, name: str) -> tuple[str, ...]:
+    """A parameter of several words."""
     return tuple(filter(None, str(scene.params.get(name) or "").split(",")))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pveops.api.tasks import list_tasks
+from pveops.domain.ceph import read_ceph
+from pveops.domain.ha import read_ha
 from pveops.domain.inventory import ClusterView, read_cluster_view
 from pveops.domain.selection import resolve_guest
 from pveops.engine.course import Ending
@@ -31,7 +33,7 @@ class NodeWatch:
         self._client = client
         self._plan = plan
         sources = {item.target.node for item in plan.items}
-        self._needed = sources | {destination_of(item) for item in plan.items}
+        self._needed = (sources | {destination_of(item) for item in plan.items}) - {""}
         self._online: frozenset[str] | None = None
         self._active: frozenset[tuple[str, str]] = frozenset()
 
@@ -41,7 +43,10 @@ class NodeWatch:
             view = read_cluster_view(self._client)
         except PveopsError as error:
             return f"the cluster cannot be looked at: {error.message}"
-        return self._judge(view)
+        return self._judge(view) or self._find_more(view)
+
+    def _find_more(self, _view: ClusterView) -> str:
+        return ""
 
     def _judge(self, view: ClusterView) -> str:
         if view.membership is not None and not view.membership.is_quorate:
@@ -103,3 +108,32 @@ class NodeWatch:
             f"nothing runs on {source} and no move is active: it can be switched off{stopped}; "
             f"back later: `pve node return {source}`",
         )
+
+
+class RollingWatch(NodeWatch):
+    """For one run of a rolling reboot: Ceph and HA are looked at, too."""
+
+    def _find_more(self, view: ClusterView) -> str:
+        ceph = read_ceph(self._client, view.inventory)
+        if ceph is not None and ceph.status and not ceph.is_healthy:
+            return f"Ceph is not healthy: {ceph.told}"
+        try:
+            resources = read_ha(self._client).resources
+        except PveopsError:
+            return ""
+        bad = [each.sid for each in resources if each.state == "error"]
+        return f"HA is in trouble: {', '.join(bad)}" if bad else ""
+
+    def judge_end(self, outcomes: Sequence[ItemOutcome]) -> Ending:
+        """How many nodes were rebooted; each is back, or the run would have ended there."""
+        nodes = [outcome for outcome in outcomes if outcome.target.kind == "node"]
+        done = sum(outcome.status == "done" for outcome in nodes)
+        told = f"{done} of {len(nodes)} nodes were rebooted"
+        away = [
+            outcome.target.name
+            for outcome in outcomes
+            if outcome.target.kind != "node" and outcome.status not in {"done", "already"}
+        ]
+        if away:
+            told += f"; not as planned: {', '.join(dict.fromkeys(away))}"
+        return Ending(done == len(nodes) and not away, told)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pveops.api.port import api_path
 from pveops.domain.inventory import ClusterView, read_cluster_view, read_inventory
 from pveops.domain.kernel import read_kernels
-from pveops.domain.node_power import active_storages, guests_up
+from pveops.domain.node_power import active_storages, read_up
 from pveops.domain.rows import int_of, object_of
 from pveops.engine.goals.sight import Look, Sight, Sought
 from pveops.errors import UnreachableError
@@ -72,7 +72,7 @@ def _look_off(client: Client, sought: Sought) -> Sight:
 def _look_at_guests(client: Client, sought: Sought) -> Sight:
     """`expect`: `vmids` (by comma) that have to run on the node."""
     wanted = {int(vmid) for vmid in str(sought.expect["vmids"]).split(",")}
-    up = {guest.vmid for guest in guests_up(read_inventory(client), sought.target.id)}
+    up = read_up(client, sought.target.id)
     missing = sorted(wanted - up)
     word = f"up again, and {len(wanted & up)} of {len(wanted)} guests run there"
     if missing:

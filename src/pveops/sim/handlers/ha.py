@@ -13,7 +13,7 @@ from pveops.sim.router import Routes, Waiting
 
 routes = Routes()
 _RESOURCE = "/cluster/ha/resources/{sid}"
-_OPTIONS = ("comment", "group", "max_restart", "max_relocate", "failback")
+_OPTIONS = ("comment", "group", "max_restart", "max_relocate", "failback", "auto-rebalance")
 _MIGRATED = "ha groups have been migrated to rules"
 
 
@@ -90,9 +90,8 @@ def update_resource(call: Call) -> Waiting:
     if call.get("state") is not None:
         state = str(call.params["state"])
         resource.state = {"enabled": "started"}.get(state, state)
-        resource.stop_timeout_s = 60.0 if state == "stopped" else 0.0
-        if resource.state == "disabled":
-            resource.current = "stopped"
+        # Without a timeout of its own a stop is a shutdown of 60 s (Resources/PVEVM.pm).
+        resource.stop_timeout_s = 60.0
     resource.options |= {k: call.params[k] for k in _OPTIONS if call.get(k) is not None}
     for name in str(call.get("delete") or "").split(","):
         resource.options.pop(name, None)
@@ -105,6 +104,19 @@ def delete_resource(call: Call) -> Waiting:
     yield from lock_file(call.node, "ha/resources.cfg", "delete resource failed")
     if call.cluster.ha.resources.pop(sid, None) is None:
         raise die(f"cannot delete service '{sid}', not HA managed!")
+    if call.cluster.version.has_ha_rules and call.get("purge", True):
+        _leave_rules(call, sid)
+
+
+def _leave_rules(call: Call, sid: str) -> None:
+    """With `purge`, which is the default, rules forget the resource (Config.pm)."""
+    rules = call.cluster.ha.rules
+    for name, rule in list(rules.items()):
+        rest = [each for each in str(rule.get("resources") or "").split(",") if each != sid]
+        if rest and rest != [""]:
+            rule["resources"] = ",".join(rest)
+        else:
+            del rules[name]
 
 
 @routes.get("/cluster/ha/groups")
