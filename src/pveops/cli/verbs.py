@@ -146,6 +146,16 @@ def ha_verb(verb: str) -> click.Command:
     return change_command(f"ha.{verb}")
 
 
+def pool_verb(verb: str) -> click.Command:
+    """`pve pool VERB`."""
+    return change_command(f"pool.{verb}")
+
+
+def replication_verb(verb: str) -> click.Command:
+    """`pve replication VERB`."""
+    return change_command(f"replication.{verb}")
+
+
 def cluster_verb(verb: str) -> click.Command:
     """`pve cluster VERB`."""
     return change_command(f"cluster.{verb}")
@@ -188,7 +198,7 @@ def _help(operation: Operation) -> str:
 
 
 def _params(operation: Operation) -> list[click.Parameter]:
-    is_one = operation.targets in _SINGLE
+    is_one = operation.targets in _SINGLE and not operation.is_many
     guests = click.Argument(
         ["guests"],
         nargs=1 if is_one else -1,
@@ -209,7 +219,11 @@ def _argument(param: Param) -> click.Argument:
         )
     if param.type == "words":
         return click.Argument(
-            [param.name], nargs=-1, required=True, metavar=f"{name}...", callback=_join_words
+            [param.name],
+            nargs=-1,
+            required=param.is_required,
+            metavar=f"{name}...",
+            callback=_join_words,
         )
     return click.Argument([param.name], metavar=name)
 
@@ -248,6 +262,11 @@ def _run(
 
     if operation.targets is Targets.CLUSTER:
         return ask_for(call, operation.id, (), None, _chosen(operation, options))
+    if operation.is_many:
+        if not guests:
+            hint = f"pve {operation.command} {operation.metavar}..."
+            raise UsageError(f"which {operation.metavar.lower()}?", hint=hint)
+        return ask_for(call, operation.id, tuple(guests), None, _chosen(operation, options))
     if operation.targets in _SINGLE:
         return ask_for(call, operation.id, (str(guests),), None, _chosen(operation, options))
     selector = selector_of(options)

@@ -15,7 +15,7 @@ _OPERATE = (
     "Datastore.AllocateSpace Pool.Audit SDN.Audit VM.Config.Options VM.Config.CPU "
     "VM.Config.Memory VM.Config.Disk VM.Config.Network VM.Config.HWType VM.Config.CDROM "
     "VM.Config.Cloudinit VM.Allocate VM.Clone Datastore.AllocateTemplate SDN.Use "
-    "Sys.AccessNetwork Sys.Modify Sys.PowerMgmt Datastore.Allocate"
+    "Sys.AccessNetwork Sys.Modify Sys.PowerMgmt Datastore.Allocate Pool.Allocate"
 )
 
 
@@ -42,8 +42,9 @@ def add_agent(cluster: Cluster) -> tuple[str, str]:
     """
     access = cluster.access
     has_agent = cluster.version.has_guest_agent_privileges
+    new = " VM.Replicate" if cluster.version.at_least("9.0") else ""
     inside = "VM.GuestAgent.Audit VM.GuestAgent.Unrestricted" if has_agent else "VM.Monitor"
-    access.roles["AgentOperate"] = frozenset(f"{_OPERATE} {inside}".split())
+    access.roles["AgentOperate"] = frozenset(f"{_OPERATE} {inside}{new}".split())
     secret = str(uuid.uuid4())
     access.users[AGENT] = User(AGENT, details={"comment": "the agent's account"})
     access.users[AGENT].tokens[TOKEN_NAME] = Token(secret, comment="what the agent holds")
