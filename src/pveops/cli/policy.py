@@ -81,19 +81,30 @@ def freeze(call: Call) -> Answer:
 @group.command("unfreeze", operation="policy.unfreeze")
 @click.pass_obj
 def unfreeze(call: Call) -> Answer:
-    """Let changes through again. For a person at a terminal only."""
+    """Let changes through again. For a person at a terminal only; with a broker, for root."""
     path = call.wiring.paths.freeze_file
     if not path.exists():
         return Answer("already so: changes are not frozen", data={"is_frozen": False})
+    _check_may_unfreeze(call)
+    _record(call, "unfreeze")
+    path.unlink(missing_ok=True)
+    return Answer("changes are let through again", data={"is_frozen": False})
+
+
+def _check_may_unfreeze(call: Call) -> None:
+    if call.is_brokered:
+        # Whose name it is, the kernel told the broker.
+        if call.actor.os_user != "root":
+            raise PolicyRefusedError(
+                "only root lifts the freeze of a broker", hint="ask your human to do it"
+            )
+        return
     if not call.is_person:
         raise PolicyRefusedError(
             "only a person at a terminal lifts the freeze", hint="ask your human to do it"
         )
     if call.ask("type unfreeze to let changes through") != "unfreeze":
         raise PolicyRefusedError("not confirmed; changes stay frozen")
-    _record(call, "unfreeze")
-    path.unlink(missing_ok=True)
-    return Answer("changes are let through again", data={"is_frozen": False})
 
 
 def _record(call: Call, what: str) -> None:

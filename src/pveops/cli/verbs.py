@@ -11,6 +11,7 @@ import click
 from pveops.cli.answer import Answer, Written
 from pveops.cli.call import Call
 from pveops.cli.commands import Command, wait_option
+from pveops.cli.forward import NO_FILES
 from pveops.cli.selectors import selector_of, selector_options
 from pveops.errors import UsageError
 from pveops.operations.catalog import get_operation
@@ -77,9 +78,12 @@ def _join_words(
     return ",".join(words) if words else None
 
 
-def _read_text(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+def _read_text(context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
     if text != "-":
         return text
+    call = context.find_object(Call)
+    if call is not None:
+        return str(call.stdin.read(_MAX_FILE))
     with click.open_file("-", encoding="utf-8") as stream:
         return str(stream.read())
 
@@ -98,6 +102,12 @@ def _read_file(context: click.Context, option: click.Parameter, path: str | None
     """The text of a small file: what is larger than a megabyte is none of what is asked for."""
     if path is None:
         return None
+    call = context.find_object(Call)
+    if call is not None and call.is_brokered and path != "-":
+        message = f"{NO_FILES}; send it on standard input: - < {path[:80]}"
+        raise click.BadParameter(message, context, option)
+    if call is not None and path == "-":
+        return str(call.stdin.read(_MAX_FILE))
     try:
         with click.open_file(path, encoding="utf-8") as stream:
             return str(stream.read(_MAX_FILE))

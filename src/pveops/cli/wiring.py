@@ -148,7 +148,8 @@ class Wiring:
         from pveops.cli.taint import has_read_free_text
 
         actor, default = self._call.actor, self.connection.actor
-        actor = actor._replace(has_read_free_text=has_read_free_text(self._call))
+        has_read = actor.has_read_free_text or has_read_free_text(self._call)
+        actor = actor._replace(has_read_free_text=has_read)
         if default == "auto" or actor.kind == "unattended":
             return actor
         return actor._replace(kind=default)

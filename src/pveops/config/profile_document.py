@@ -78,6 +78,7 @@ class _Profile(_Strict, frozen=True):
     timeouts: _Timeouts = _Timeouts()
     proxy: bool = False
     actor: ActorDefault = "auto"
+    broker: AbsolutePath | None = None
 
     def __post_init__(self) -> None:
         if bool(self.endpoints) == bool(self.pvesh):
@@ -153,6 +154,7 @@ def _to_profile(item: _Profile) -> Profile:
         identity_file=item.identity_file or "",
         timeouts=Timeouts(item.timeouts.connect_s, item.timeouts.read_s),
         actor=item.actor,
+        broker=item.broker or "",
     )
 
 

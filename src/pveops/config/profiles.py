@@ -76,6 +76,8 @@ class Profile(NamedTuple):
     timeouts: Timeouts = Timeouts()
     actor: ActorDefault = "auto"
     """What every caller of this profile counts as; `auto`: as far as can be told."""
+    broker: str = ""
+    """The socket of the broker that changes things; empty: we do ourselves."""
 
 
 class Config(NamedTuple):
