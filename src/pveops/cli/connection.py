@@ -40,7 +40,7 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
         cluster=binding_of(paths, profile),
         auth_id=auth_id,
         transport=Authenticated(transport, auth),
-        sender=profile.consent.sender,
+        consent=profile.consent,
         documents=_https(call, profile, endpoints[0], root=""),
         actor=profile.actor,
     )
@@ -69,7 +69,7 @@ def _on_node(call: Call, paths: Paths, name: str, profile: Profile) -> Connectio
         cluster=binding_of(paths, profile),
         auth_id=_ROOT,
         transport=_traced(call, PveshTransport(profile.pvesh)),
-        sender=profile.consent.sender,
+        consent=profile.consent,
         actor=profile.actor,
     )
 

@@ -69,7 +69,7 @@ def command(call: Call) -> Answer:
 def _levels(call: Call) -> tuple[tuple[str, str], ...]:
     """The levels of consent in force, weakest promise last."""
     try:
-        has_sender = bool(call.wiring.connection.sender)
+        has_sender = call.wiring.connection.consent.is_set
         allows_terminal = call.wiring.policy.consent.terminal
     except PveopsError:
         return ()
@@ -158,7 +158,7 @@ def _policy(call: Call) -> Iterator[Check]:
         yield Check("ok", "policy.file", f"policy {digest} in {path}")
     if wiring.paths.freeze_file.exists():
         yield Check("warn", "policy.frozen", "all changes are frozen", "pve policy unfreeze")
-    if not wiring.connection.sender:
+    if not wiring.connection.consent.is_set:
         yield Check(
             "warn",
             "consent.sender",

@@ -131,7 +131,7 @@ def ask_broker(path: str, asked: Asked) -> Told:
 
 _READS = frozenset(
     {
-        *(f"plan.{verb}" for verb in ("list", "show", "cancel", "code")),
+        *(f"plan.{verb}" for verb in ("list", "show", "cancel", "code", "challenge")),
         *(f"run.{verb}" for verb in ("list", "show", "explain", "wait", "resume", "close")),
         *(f"audit.{verb}" for verb in ("verify", "show", "reconcile")),
         *(f"policy.{verb}" for verb in ("show", "check", "freeze", "unfreeze")),
