@@ -133,6 +133,8 @@ def _answer_and_leave(
 
 def _carry_out(connection: socket.socket, settings: Settings, environ: Mapping[str, str]) -> Told:
     peer = peer_of(connection)
+    # Read in any case: a peer that is refused while it still writes would see no answer.
+    message = receive_message(connection)
     if peer.uid not in settings.clients and peer.uid != 0:
         _say(f"refused: {peer.name} (uid {peer.uid}) is no client")
         error = PolicyRefusedError(
@@ -140,8 +142,7 @@ def _carry_out(connection: socket.socket, settings: Settings, environ: Mapping[s
             hint="its owner lists clients in broker.yaml",
         )
         return _told(error)
-    asked = unpack_asked(receive_message(connection))
-    return run_asked(asked, peer, environ)
+    return run_asked(unpack_asked(message), peer, environ)
 
 
 def run_asked(asked: Asked, peer: Peer, environ: Mapping[str, str]) -> Told:
