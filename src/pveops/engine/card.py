@@ -16,6 +16,7 @@ _MAX_TARGETS = 4
 _MAX_WARNINGS = 2
 _MAX_NODES = 8
 _MAX_REASON = 80
+_MAX_LINE = 220
 
 
 def render_card(plan: Plan, plan_id: str, now: float) -> str:
@@ -27,7 +28,9 @@ def render_card(plan: Plan, plan_id: str, now: float) -> str:
     head = ""
     for count in range(_MAX_TARGETS, 0, -1):
         # Rather one target less by name than a warning, or the way back, less.
-        head = "\n".join((*_target_lines(plan, count), *_warnings(plan), _undo_line(plan)))
+        lines = (*_target_lines(plan, count), *_warnings(plan), _undo_line(plan))
+        # Names and paths of others stand in them: none of them makes a line of its own.
+        head = "\n".join(sanitize_text(line, _MAX_LINE) for line in lines)
         if len(head) <= room:
             break
     if len(head) > room:
