@@ -17,13 +17,18 @@ _MAX_WARNINGS = 2
 _MAX_NODES = 8
 _MAX_REASON = 80
 _MAX_LINE = 220
+_HEAD_DIGITS = 8
 
 
-def render_card(plan: Plan, plan_id: str, now: float) -> str:
-    """At most 512 characters: what, to whom, what is lost, what undoes it, who asks, how long."""
+def render_card(plan: Plan, plan_id: str, now: float, head: str = "") -> str:
+    """At most 512 characters: what, to whom, what is lost, what undoes it, who asks, how long.
+
+    head: the hash of the audit log's last record, so that the person keeps it, too.
+    """
     why = f': "{sanitize_text(plan.reason, _MAX_REASON)}"' if plan.reason else ""
     left = format_duration(plan.expires - now)
-    tail = f"asked by {plan.actor}{why}\n{plan_id}, tier {plan.tier}, valid {left}"
+    log = f", log {head[:_HEAD_DIGITS]}" if head else ""
+    tail = f"asked by {plan.actor}{why}\n{plan_id}, tier {plan.tier}, valid {left}{log}"
     room = MAX_CHARS - len(tail) - 1
     head = ""
     for count in range(_MAX_TARGETS, 0, -1):
