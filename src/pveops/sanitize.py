@@ -71,6 +71,20 @@ def sanitize_text(text: str, limit: int | None = None) -> str:
     return _cut(text, limit)
 
 
+_MARKUP = str.maketrans(
+    {"[": "(", "]": ")", "<": "\u2039", ">": "\u203a", "`": "'", "*": "\u00b7", "~": "-"}
+)
+_LINK = re.compile(r"(?i)\b([a-z][a-z0-9+.\-]{1,20}):/{1,2}(?=\S)")
+_BARE_HOST = re.compile(r"(?i)\bwww\.(?=\S)")
+_MENTION = re.compile(r"(?<![\w])([@#!])(?=\w)")
+
+
+def neutralize_markup(text: str) -> str:
+    """For chats: nothing in it becomes a link, a mention, or another's formatting."""
+    text = _LINK.sub(r"\1: ", text.translate(_MARKUP))
+    return _MENTION.sub(r"\1 ", _BARE_HOST.sub("www ", text))
+
+
 def sanitize_block(text: str, limit: int | None = None) -> str:
     """`text` with its line breaks, and with nothing hidden in it."""
     return _cut(text if _is_plain(text) else _strip(_LINE_ENDS.sub("\n", text)), limit)

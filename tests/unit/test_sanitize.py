@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pveops.api.classify import is_harmless_json
 from pveops.sanitize import (
     frame_untrusted,
+    neutralize_markup,
     sanitize_block,
     sanitize_text,
     sanitize_value,
@@ -182,3 +183,23 @@ def test_a_long_hostile_text_takes_no_longer_than_its_length(unit: str) -> None:
     """A pattern that looked ahead from each introducer would not finish this in hours."""
     text = unit * 200_000
     assert len(sanitize_block(text)) <= 5 * len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[approve](https://evil.test/x)", "(approve)(https: evil.test/x)"),
+        ("<https://evil.test|web01>", "\u2039https: evil.test|web01\u203a"),
+        ("see www.evil.test", "see www evil.test"),
+        ("@everyone stop", "@ everyone stop"),
+        ("**done** `x`", "\u00b7\u00b7done\u00b7\u00b7 'x'"),
+        ("undo: pve guest start 102", "undo: pve guest start 102"),
+        (
+            "asked by agent:root, pl_0123456789ab, 10:30",
+            "asked by agent:root, pl_0123456789ab, 10:30",
+        ),
+        ("ops@pve!agent", "ops@pve!agent"),
+    ],
+)
+def test_for_chats_nothing_is_a_link_a_mention_or_markup(text: str, shown: str) -> None:
+    assert neutralize_markup(text) == shown

@@ -18,6 +18,7 @@ from pveops.engine.session import Session
 from pveops.engine.store import PlanRow
 from pveops.errors import ConfigError, ConsentInvalidError, PolicyRefusedError
 from pveops.operations.plan import Plan
+from pveops.sanitize import neutralize_markup
 
 Confirm = Callable[[Plan, str, Verdict], str | None]
 """Shows a plan (with its id) to the person at the terminal and gives what was typed; None when
@@ -96,7 +97,7 @@ def send_consent_code(session: Session, row: PlanRow, plan: Plan) -> CodeState:
     send_code(
         session.store,
         row,
-        render_card(plan, row.id, now, session.audit.head().hash),
+        neutralize_markup(render_card(plan, row.id, now, session.audit.head().hash)),
         session.sender,
         now=now,
         ttl_s=session.policy.consent.ttl_s,
