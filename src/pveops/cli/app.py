@@ -32,6 +32,7 @@ NOUNS = {
     "plan": ("pveops.cli.plan:group", "plans that wait for consent: list, show, cancel, code"),
     "run": ("pveops.cli.run:group", "what was begun: list, show, explain, wait, resume"),
     "policy": ("pveops.cli.policy:group", "who may do what: show, freeze, unfreeze"),
+    "access": ("pveops.cli.access:group", "what a token may do: grant-script, check"),
     "secrets": ("pveops.cli.secrets:command", "the stored API token: add, status"),
     "audit": ("pveops.cli.audit:group", "the audit log: verify, show"),
     "schema": ("pveops.cli.schema:group", "facts of the cluster's API: refresh"),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from pveops.schema.facts import Method
+from pveops.schema.facts import Method, version_key
 
 
 class Kind(StrEnum):
@@ -76,7 +76,23 @@ _WORDS = {
     Kind.UNKNOWN: "what the server wants",
 }
 
+_AGENT = "VM.GuestAgent."
+_SPLIT_IN = (9, 0)
+_UNSPLIT = "VM.Monitor"
+"""Before 9.0, one privilege for a VM's monitor and all of its guest agent, commands included."""
+
 Params = Mapping[str, Any]
+
+
+def privilege_in(name: str, release: str) -> str:
+    """What a privilege of PVE 9 is called in another release; the nearest that holds it.
+
+    pve-access-control 9.0 took VM.Monitor apart into VM.GuestAgent.*, and made HA and migration
+    do without it (AccessControl.pm, $valid_privs).
+    """
+    if name.startswith(_AGENT) and version_key(release) < _SPLIT_IN:
+        return _UNSPLIT
+    return name
 
 
 def required_privileges(method: Method, params: Params) -> Requirement:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
-from pveops.operations.rows.common import SEE_GUESTS, SEE_NODES, SEE_STORAGES, reading
+from pveops.operations.rows.common import (
+    SEE_CLUSTER,
+    SEE_GUESTS,
+    SEE_NODES,
+    SEE_STORAGES,
+    USE_BRIDGE,
+    reading,
+)
 
 _RESTORABLE = (
     Privilege("/vms/{vmid}", "VM.Backup"),
@@ -112,7 +119,7 @@ ROWS: tuple[Operation, ...] = (
         "backup.audit",
         "per guest its newest backup, the jobs that take it, and what is not known",
         "pve backup audit --older-than 2d",
-        privileges=(*SEE_GUESTS, *SEE_STORAGES, *SEE_NODES, Privilege("/", "Sys.Audit")),
+        privileges=(*SEE_GUESTS, *SEE_STORAGES, *SEE_NODES, *SEE_CLUSTER),
     ),
     reading(
         "backup.why",
@@ -130,6 +137,8 @@ ROWS: tuple[Operation, ...] = (
             *_RESTORABLE,
             Privilege("/vms/{newid}", "VM.Allocate"),
             Privilege("/vms/{newid}", "VM.Config.Network"),
+            Privilege("/vms/{newid}", "VM.PowerMgmt", when="--start"),
+            USE_BRIDGE,
         ),
         (
             Param("name", "str", "what it is called; without, its name and -restored"),
@@ -157,6 +166,8 @@ ROWS: tuple[Operation, ...] = (
             *SEE_GUESTS,
             Privilege("/vms/{newid}", "VM.Allocate"),
             Privilege("/vms/{newid}", "VM.PowerMgmt"),
+            Privilege("/vms/{newid}", "VM.Config.Network"),
+            USE_BRIDGE,
         ),
         (Param("storage", "str", "where its disks lie meanwhile; without, where they were"),),
         example="pve backup drill web01",

@@ -7,6 +7,10 @@ from pveops.operations.operation import Operation, Privilege
 SEE_GUESTS = (Privilege("/vms/{vmid}", "VM.Audit"),)
 SEE_NODES = (Privilege("/nodes/{node}", "Sys.Audit"),)
 SEE_STORAGES = (Privilege("/storage/{storage}", "Datastore.Audit"),)
+SEE_POOLS = (Privilege("/pool/{pool}", "Pool.Audit"),)
+SEE_CLUSTER = (Privilege("/", "Sys.Audit"),)
+"""Membership, quorum, HA, jobs."""
+USE_BRIDGE = Privilege("/sdn/zones/{zone}/{bridge}", "SDN.Use", when="network cards")
 
 
 def reading(operation_id: str, summary: str, example: str = "", **rest: object) -> Operation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
-from pveops.operations.rows.common import SEE_GUESTS, SEE_NODES, reading
+from pveops.operations.rows.common import SEE_CLUSTER, SEE_GUESTS, SEE_NODES, SEE_POOLS, reading
 
 _CONSOLE = Privilege("/", "Sys.Console")
 """PVE takes changes of HA for root's work."""
@@ -17,7 +17,7 @@ def _ha(verb: str, summary: str, params: tuple[Param, ...], example: str) -> Ope
         Tier.DISRUPTIVE,
         Effect.REPEATABLE,
         Targets.GUESTS if verb in {"add", "remove", "reset"} else Targets.ONE,
-        (_CONSOLE, Privilege("/", "Sys.Audit"), *SEE_GUESTS),
+        (_CONSOLE, *SEE_CLUSTER, *SEE_GUESTS),
         params,
         example=example,
         decides=f"pveops.operations.ha:decide_{verb.removeprefix('set-')}",
@@ -30,7 +30,7 @@ ROWS: tuple[Operation, ...] = (
         "ha.list",
         "what HA manages, with what it wants and does",
         "pve ha list",
-        privileges=(Privilege("/", "Sys.Audit"),),
+        privileges=SEE_CLUSTER,
     ),
     _ha(
         "add",
@@ -74,7 +74,7 @@ ROWS: tuple[Operation, ...] = (
         "pool.list",
         "pools with their guests",
         "pve pool list",
-        privileges=(Privilege("/pool/{pool}", "Pool.Audit"), *SEE_GUESTS),
+        privileges=(*SEE_POOLS, *SEE_GUESTS),
     ),
     reading(
         "replication.list",
