@@ -42,6 +42,8 @@ class Connection(NamedTuple):
     transport: Transport
     sender: tuple[str, ...] = ()
     documents: Transport | None = None
+    endpoints: tuple[tuple[str, Transport], ...] = ()
+    """Each of the profile's endpoints by itself, authenticated."""
     actor: ActorDefault = "auto"
     """What every caller of the profile counts as, unless it is `auto`."""
 

@@ -138,6 +138,8 @@ class Verdict(NamedTuple):
     head: Head
     problem: str = ""
     """The first place where the chain breaks."""
+    is_torn: bool = False
+    """Only its last line is unfinished; the next record sets it aside and goes on."""
 
 
 def verify_lines(lines: Iterator[bytes]) -> Verdict:
@@ -145,7 +147,7 @@ def verify_lines(lines: Iterator[bytes]) -> Verdict:
     head, count = Head(0, GENESIS), 0
     for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n"):
-            return Verdict(False, count, head, f"line {number} is torn")
+            return Verdict(False, count, head, f"line {number} is torn", is_torn=True)
         try:
             record = msgspec.json.decode(line, type=dict[str, Any])
         except msgspec.DecodeError:
