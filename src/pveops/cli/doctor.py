@@ -9,7 +9,7 @@ import click
 
 from pveops.cli.answer import Answer, Column, Listing
 from pveops.cli.call import Call
-from pveops.cli.commands import Command
+from pveops.cli.commands import Command, list_options
 from pveops.errors import PveopsError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _ORDER = {"bad": 0, "warn": 1, "ok": 2}
 
 
 @click.command("doctor", cls=Command, operation="doctor")
+@list_options
 @click.pass_obj
 def command(call: Call) -> Answer:
     """Check everything that pveops depends on, and say what each level of consent stops.
@@ -36,11 +37,7 @@ def command(call: Call) -> Answer:
     return Answer(
         verdict,
         code=_CONFIG_EXIT if counts["bad"] else 0,
-        data={
-            "bad": counts["bad"],
-            "warn": counts["warn"],
-            "checks": [check._asdict() for check in found],
-        },
+        beside=counts,
         blocks=(Listing(found, lambda check: check._asdict(), _FIELDS, _COLUMNS, title="checks"),),
     )
 
@@ -50,11 +47,14 @@ def _examine(call: Call) -> Iterator[Check]:
     from pveops.cli import doctor_cluster, doctor_local
     from pveops.operations.checkup import local
 
-    yield from _guarded("config", lambda: doctor_local.check_configuration(call))
+    configured = list(_guarded("config", lambda: doctor_local.check_configuration(call)))
+    yield from configured
     yield from _guarded("files", lambda: local.check_files(doctor_local.list_files(call)))
     yield from _guarded("policy", lambda: local.check_policy(doctor_local.read_policy(call)))
     yield from _guarded("store", lambda: local.check_store(doctor_local.read_store(call)))
     yield from _guarded("audit", lambda: local.check_audit(doctor_local.read_audit(call)))
+    if any(check.code == "config.failed" for check in configured):
+        return
     reached = list(_guarded("api", lambda: doctor_cluster.check_cluster(call)))
     yield from reached
     permissions: Permissions | None = None

@@ -79,7 +79,7 @@ def shrink_commands(
     mine = [each for each in tree.entries if each.subject == auth_id and each.kind == kind]
     concerned = [each for each in mine if tree.roles.get(each.role, frozenset()) & drop]
     if not concerned:
-        return _shrink_unseen(auth_id, permissions, drop)
+        return _shrink_unseen(auth_id, permissions, tree, drop)
     commands: list[str] = []
     for role in dict.fromkeys(each.role for each in concerned):
         kept = sorted(tree.roles[role] - drop)
@@ -113,18 +113,27 @@ def _replace(role: str, kept: list[str], entries: list[AclEntry]) -> list[str]:
     return commands
 
 
-def _shrink_unseen(auth_id: str, permissions: Permissions, drop: Set[str]) -> tuple[str, ...]:
-    """For a token that is not shown its entries: what they should be."""
-    whose = f"--{'token' if '!' in auth_id else 'user'}s {shlex.quote(auth_id)}"
-    paths = _paths(permissions, drop)
-    commands = ["pveum acl list   # the roles of the token; delete the old ones afterwards"]
-    for number, path in enumerate(paths, 1):
-        kept = sorted(permissions.by_path.get(path, frozenset()) - drop)
-        propagates = int(bool(permissions.propagating.get(path)))
-        if kept:
-            commands.append(f"pveum role add LessOps{number} --privs {','.join(kept)}")
-            commands.append(
-                f"pveum acl modify {path} {whose} --roles LessOps{number} --propagate {propagates}"
-            )
-        commands.append(f"pveum acl delete {path} {whose} --roles OLD")
-    return tuple(commands)
+def _shrink_unseen(
+    auth_id: str, permissions: Permissions, tree: AccessTree, drop: Set[str]
+) -> tuple[str, ...]:
+    """For a token that is not shown its entries; roles are shown to everybody.
+
+    A role that holds what is to go and nothing that the token lacks on that path must be its
+    role there, if there is but one.
+    """
+    kind = "token" if "!" in auth_id else "user"
+    commands: list[str] = []
+    for number, path in enumerate(_paths(permissions, drop), 1):
+        held = permissions.by_path.get(path, frozenset())
+        fitting = [
+            role for role, names in sorted(tree.roles.items()) if names & drop and names <= held
+        ]
+        role = fitting[0] if len(fitting) == 1 else ""
+        kept = sorted((tree.roles[role] if role else held) - drop)
+        if role and role not in tree.builtin and kept:
+            commands.append(f"pveum role modify {role} --privs {','.join(kept)}")
+            continue
+        propagates = bool(permissions.propagating.get(path))
+        entry = AclEntry(path, kind, auth_id, role or "OLD", propagates)
+        commands += _replace(role or f"Ops{number}", kept, [entry])
+    return ("pveum acl list   # look who else has the role", *commands)

@@ -58,7 +58,7 @@ def check_consent(fact: ConsentFact) -> Iterator[Check]:
         leaves = f"; does not stop {level.leaves}" if level.leaves else ""
         named = level.number or "no level"
         message = f"{named} for {level.what}: {level.why}{leaves}"
-        if level.number == "G1":
+        if level.number == "G1" and not fact.has_sender:
             fix = "set consent.sender of the profile (level G2)"
             yield Check("warn", "consent.level", message, fix)
         elif level.number:
