@@ -239,6 +239,16 @@ def test_the_role_that_must_be_the_tokens_is_found_where_pve_shows_no_entries(
     assert "access.critical" not in desk.examine()
 
 
+def test_all_fixes_of_a_strong_token_one_after_the_other_leave_it_weak(tmp_path: Path) -> None:
+    """No line gives back what a line before it has taken away."""
+    desk = Desk(make_world(tmp_path / "world"), tmp_path).set_up()
+    found = desk.examine()
+    for code in ("access.critical", "access.wide"):
+        commands = [c for c in found[code][0]["fix"].split("; ") if c.startswith("pveum")]
+        Pveum(desk.world).run(commands)
+    assert not {"access.critical", "access.wide"} & set(desk.examine())
+
+
 def test_a_role_of_pves_own_is_replaced(desk: Desk) -> None:
     token_id = desk.world.seed.token_id
     for kind, ugid in (("token", token_id), ("user", "bot@pve")):
@@ -316,7 +326,7 @@ def test_where_pve_shows_the_account_its_word_counts(desk: Desk) -> None:
     user.tokens["operate"].expire = 0
     found = desk.examine()
     assert "token.account" not in found
-    assert found["token.expiry"][0]["message"] == "the token never expires"
+    assert found["token.expiry"][0]["message"] == "PVE lets the token never expire"
 
 
 def test_a_token_without_separation_is_bad(desk: Desk) -> None:

@@ -10,12 +10,12 @@ from pveops.cli.answer import Answer, Column, Lines, Listing
 from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Command, list_options
-from pveops.errors import AccessError, UsageError
+from pveops.errors import AccessError, PermissionDeniedError, UsageError
 
 if TYPE_CHECKING:
     from pveops.domain.access import Permissions
     from pveops.domain.guest import Guest
-    from pveops.operations.access_check import Access, Places
+    from pveops.operations.access_check import Access, Missing, Places
     from pveops.operations.operation import Operation
 
 _GRADES = ("read", "operate", "build", "danger")
@@ -48,12 +48,12 @@ def command(
 ) -> Answer:
     """Compare what the token has with what operations need; nothing is changed.
 
-    Names the privilege and the path that each refused operation lacks, and what the token has
-    beyond need, with the commands that take it away. Without operations, all of them are looked
-    at. Exit 6 when one that was named, or one of the tier, is refused.
+    Names the privilege and the path that each refused operation lacks. Without operations, all
+    of them are looked at, and what the token has beyond need is told, as with --tier, with the
+    commands that take it away. Exit 6 when one that was named, or one of the tier, is refused.
     """
     from pveops.domain.access import read_permissions
-    from pveops.operations.access_check import check_operation
+    from pveops.operations.access_check import check_operation, find_unneeded
 
     reader = call.wiring.reader
     operations, names = _choose(words, grade)
@@ -67,8 +67,14 @@ def command(
         )
     places = _places(guests, storage, pool)
     found = [check_operation(each, release, permissions, places) for each in operations]
-    is_asked = bool(grade or _has_operations(words))
-    return _answer(call, found, permissions, release, is_asked=is_asked)
+    # Everything else that a token is for would be beyond the need of one operation.
+    is_named = _has_operations(words)
+    unneeded = {} if is_named else find_unneeded(operations, release, permissions)
+    shrink = _shrink(call, permissions, frozenset(unneeded)) if unneeded else ()
+    shows_all = is_named or call.options.is_full
+    rows = [each for each in found if shows_all or each.missing]
+    answer = _answer(found, rows, unneeded, shrink)
+    return _refuse(answer, found) if grade or is_named else answer
 
 
 def _has_operations(words: tuple[str, ...]) -> bool:
@@ -128,31 +134,28 @@ def _places(guests: tuple[Guest, ...], storage: str, pool: str) -> Places:
 
 
 def _answer(
-    call: Call, found: list[Access], permissions: Permissions, release: str, *, is_asked: bool
+    found: list[Access],
+    rows: list[Access],
+    unneeded: dict[str, tuple[str, ...]],
+    shrink: tuple[str, ...],
 ) -> Answer:
-    from pveops.operations.access_check import find_unneeded
-
     refused = [each for each in found if each.is_refused]
-    unneeded = find_unneeded([each.operation for each in found], release, permissions)
-    commands = _shrink(call, permissions, frozenset(unneeded)) if unneeded else ()
     verdict = f"{len(found) - len(refused)} of {count_of(len(found), 'operation')} allowed"
+    if len(rows) < len(found):
+        verdict += f", {count_of(sum(not each.is_refused for each in rows), 'operation')} in part"
     if unneeded:
         verdict += f"; {count_of(len(unneeded), 'privilege')} beyond need"
-    rows = sorted(found, key=lambda each: (not each.is_refused, not each.missing))
-    listing = Listing(rows, _item, _FIELDS, _COLUMNS)
+    ordered = sorted(rows, key=lambda each: (not each.is_refused, not each.missing))
     return Answer(
         verdict,
-        code=AccessError.exit_code if refused and is_asked else 0,
-        blocks=(listing, *_excess_block(unneeded, commands)),
+        blocks=(Listing(ordered, _item, _FIELDS, _COLUMNS), *_excess_block(unneeded, shrink)),
         beside={
+            "operations": len(found),
             "refused": len(refused),
             "unneeded": {name: list(paths) for name, paths in unneeded.items()},
-            "shrink": list(commands),
+            "shrink": list(shrink),
         },
-        error=_error(refused) if refused and is_asked else None,
-        next=("pve access grant-script --tier ...   # the commands that give what is missing",)
-        if refused
-        else (),
+        next=(_grant_command(refused),) if refused else (),
     )
 
 
@@ -162,20 +165,53 @@ def _item(access: Access) -> dict[str, Any]:
         "operation": access.operation.id,
         "tier": access.operation.tier,
         "verdict": state,
-        "missing": "; ".join(str(each) for each in access.missing),
+        "missing": _describe(access.missing),
         "only": ", ".join(access.only),
     }
 
 
-def _error(refused: list[Access]) -> dict[str, Any]:
+def _describe(missing: tuple[Missing, ...]) -> str:
+    """What is missing, once a path."""
+    by_place: dict[tuple[str, str], list[str]] = {}
+    for each in missing:
+        names = by_place.setdefault((each.path, each.when), [])
+        names.append(" or ".join(each.privileges))
+    return "; ".join(
+        f"{', '.join(names)} on {path}" + (f" (for {when})" if when else "")
+        for (path, when), names in by_place.items()
+    )
+
+
+def _grant_command(refused: list[Access]) -> str:
+    """What gives what is missing: the lowest tier that has all of it."""
+    from pveops.operations.grade import BEYOND, Grade, grade_of
+
+    order = list(Grade)
+    grade = max((grade_of(each.operation) for each in refused), key=order.index)
+    asked = [
+        each.operation.id
+        for each in refused
+        if any(BEYOND.intersection(one.privileges) and not one.when for one in each.missing)
+    ]
+    words = "".join(f" --include {name}" for name in asked) if len(asked) == 1 else ""
+    more = " --include ..." if len(asked) > 1 else ""
+    return f"pve access grant-script --tier {grade}{words}{more}"
+
+
+def _refuse(answer: Answer, found: list[Access]) -> Answer:
+    """As an error, where something that was asked about is refused."""
+    refused = [each for each in found if each.is_refused]
+    if not refused:
+        return answer
     first = next(each for each in refused[0].missing if not each.when)
-    return {
-        "code": "E_PERMISSION",
+    error = {
+        "code": PermissionDeniedError.code,
         "message": f"{first.operation}: {first} is missing",
-        "hint": "",
-        "retry": AccessError.retry.value,
+        "hint": answer.next[0],
+        "retry": PermissionDeniedError.retry.value,
         "details": {"path": first.path, "privileges": list(first.privileges)},
     }
+    return answer._replace(code=PermissionDeniedError.exit_code, error=error)
 
 
 def _shrink(call: Call, permissions: Permissions, drop: frozenset[str]) -> tuple[str, ...]:

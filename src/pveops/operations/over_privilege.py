@@ -90,7 +90,7 @@ def shrink_commands(
         if role not in tree.builtin and not is_shared and kept:
             commands.append(f"pveum role modify {role} --privs {','.join(kept)}")
         else:
-            commands += _replace(role, kept, entries)
+            commands += _replace(f"Less{role}", role, kept, entries)
     return tuple(commands)
 
 
@@ -99,8 +99,7 @@ def _owner(entry: AclEntry) -> str:
     return entry.subject.partition("!")[0]
 
 
-def _replace(role: str, kept: list[str], entries: list[AclEntry]) -> list[str]:
-    name = f"Less{role}"
+def _replace(name: str, role: str, kept: list[str], entries: list[AclEntry]) -> list[str]:
     commands = [f"pveum role add {name} --privs {','.join(kept)}"] if kept else []
     for entry in entries:
         whose = f"--{entry.kind}s {shlex.quote(entry.subject)}"
@@ -134,6 +133,7 @@ def _shrink_unseen(
             commands.append(f"pveum role modify {role} --privs {','.join(kept)}")
             continue
         propagates = bool(permissions.propagating.get(path))
-        entry = AclEntry(path, kind, auth_id, role or "OLD", propagates)
-        commands += _replace(role or f"Ops{number}", kept, [entry])
+        old = role or "ITS_OLD_ROLE"
+        entry = AclEntry(path, kind, auth_id, old, propagates)
+        commands += _replace(f"Less{role or f'Ops{number}'}", old, kept, [entry])
     return ("pveum acl list   # look who else has the role", *commands)

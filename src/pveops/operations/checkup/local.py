@@ -139,11 +139,8 @@ def check_policy(policy: PolicyFact) -> Iterator[Check]:
     if policy.is_writable:
         whose = f"policy {policy.digest}" if policy.exists else "a policy in place of the default"
         message = f"{whose} can be written by this account, so by an agent that runs as it"
-        fix = (
-            f"chown root {policy.path} and its folder"
-            if policy.exists
-            else f"let root own {policy.path} and its folder"
-        )
+        folder = policy.path.rpartition("/")[0]
+        fix = f"let another account own {folder}; until then it is a reminder and no boundary"
         yield Check("warn", "policy.writable", message, fix)
     if policy.is_frozen:
         yield Check("warn", "policy.frozen", "all changes are frozen", "pve policy unfreeze")

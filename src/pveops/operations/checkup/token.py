@@ -41,8 +41,11 @@ def check_access(fact: AccessFact, now: float) -> Iterator[Check]:
         return
     if fact.auth_id.partition("!")[0] == _ROOT:
         return
+    drop: frozenset[str] = frozenset()
     for excess in find_excess(fact.permissions, may_change=fact.may_change):
-        yield _check_excess(fact, excess)
+        # The commands of a line leave out what the lines before it take away.
+        drop |= frozenset(excess.privileges)
+        yield _check_excess(fact, excess, drop)
     yield _check_level(fact.permissions)
     for spot in list_blind_spots(fact.permissions):
         message = f"cannot see {spot.what}: lists leave them out"
@@ -94,14 +97,13 @@ def _check_token_expiry(fact: AccessFact, account: Account, now: float) -> Itera
     user, _, name = fact.auth_id.partition("!")
     if not account.token_expires:
         fix = f"pveum user token modify {user} {name} --expire $(date -d +90days +%s)"
-        yield Check("warn", "token.expiry", "the token never expires", fix)
+        yield Check("warn", "token.expiry", "PVE lets the token never expire", fix)
     elif account.token_expires != fact.stored_expires:
         yield check_expiry("token.expiry", "the token, by PVE,", account.token_expires, now)
 
 
-def _check_excess(fact: AccessFact, excess: Excess) -> Check:
+def _check_excess(fact: AccessFact, excess: Excess, drop: frozenset[str]) -> Check:
     names, paths = ", ".join(excess.privileges), ", ".join(excess.paths)
-    drop = frozenset(excess.privileges)
     shrink = "; ".join(shrink_commands(fact.auth_id, fact.permissions, fact.tree, drop))
     if excess.level == "critical":
         message = f"the token may do what no agent should: {names} on {paths}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
 from pveops.operations.rows.common import (
+    ASK_AGENT,
     SEE_CLUSTER,
     SEE_GUESTS,
     SEE_NODES,
@@ -167,6 +168,7 @@ ROWS: tuple[Operation, ...] = (
             Privilege("/vms/{newid}", "VM.Allocate"),
             Privilege("/vms/{newid}", "VM.PowerMgmt"),
             Privilege("/vms/{newid}", "VM.Config.Network"),
+            ASK_AGENT._replace(path="/vms/{newid}", when="VMs with a guest agent"),
             USE_BRIDGE,
         ),
         (Param("storage", "str", "where its disks lie meanwhile; without, where they were"),),

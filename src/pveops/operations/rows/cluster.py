@@ -9,6 +9,7 @@ from pveops.operations.rows.common import (
     SEE_NODES,
     SEE_POOLS,
     SEE_STORAGES,
+    SET_NOOUT,
     reading,
 )
 
@@ -42,7 +43,8 @@ ROWS: tuple[Operation, ...] = (
             _NODE_POWER,
             _POWER,
             Privilege("/vms/{vmid}", "VM.Migrate"),
-            Privilege("/storage/{storage}", "Datastore.AllocateSpace"),
+            Privilege("/storage/{storage}", "Datastore.AllocateSpace", when="local disks"),
+            SET_NOOUT,
             *_SEE_ALL,
         ),
         (
@@ -69,7 +71,7 @@ ROWS: tuple[Operation, ...] = (
         Tier.IRREVERSIBLE,
         Effect.ONCE,
         Targets.CLUSTER,
-        (_NODE_POWER, _POWER, *_SEE_ALL),
+        (_NODE_POWER, _POWER, SET_NOOUT, *_SEE_ALL),
         (
             Param("guests_only", "bool", "leave the nodes on", False),
             Param("leave", "words", _LEAVE),
@@ -94,7 +96,7 @@ ROWS: tuple[Operation, ...] = (
         Tier.DISRUPTIVE,
         Effect.REPEATABLE,
         Targets.CLUSTER,
-        (_POWER, *_SEE_ALL),
+        (_POWER, SET_NOOUT, *_SEE_ALL),
         (Param("partly", "bool", "start what can be started, while nodes are missing", False),),
         example="pve cluster bring-back",
         decides="pveops.workflows.cluster_power:decide_leg",

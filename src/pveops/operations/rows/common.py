@@ -10,6 +10,10 @@ SEE_STORAGES = (Privilege("/storage/{storage}", "Datastore.Audit"),)
 SEE_POOLS = (Privilege("/pool/{pool}", "Pool.Audit"),)
 SEE_CLUSTER = (Privilege("/", "Sys.Audit"),)
 """Membership, quorum, HA, jobs."""
+SET_NOOUT = Privilege("/", "Sys.Modify", when="Ceph's noout flag")
+ASK_AGENT = Privilege(
+    "/vms/{vmid}", "VM.GuestAgent.Audit", instead=("VM.GuestAgent.Unrestricted",)
+)
 USE_BRIDGE = Privilege("/sdn/zones/{zone}/{bridge}", "SDN.Use", when="network cards")
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
-from pveops.operations.rows.common import SEE_GUESTS, SEE_NODES, reading
+from pveops.operations.rows.common import ASK_AGENT, SEE_GUESTS, SEE_NODES, reading
 
-_AGENT = Privilege("/vms/{vmid}", "VM.GuestAgent.Audit", instead=("VM.GuestAgent.Unrestricted",))
-_ASK_AGENT = (*SEE_GUESTS, _AGENT)
+_ASK_AGENT = (*SEE_GUESTS, ASK_AGENT)
 
 ROWS: tuple[Operation, ...] = (
     reading(
@@ -28,7 +27,7 @@ ROWS: tuple[Operation, ...] = (
         "the addresses of a guest",
         "pve guest ip web01",
         targets=Targets.ONE,
-        privileges=(*SEE_GUESTS, _AGENT._replace(when="VMs")),
+        privileges=(*SEE_GUESTS, ASK_AGENT._replace(when="VMs")),
     ),
     reading(
         "guest.agent.ping",
