@@ -59,7 +59,7 @@ def command(
     operations, names = _choose(words, grade)
     guests = _guests(call, names)
     release = reader.version().text
-    permissions = read_permissions(reader)
+    permissions = read_permissions(reader, [f"/vms/{guest.vmid}" for guest in guests])
     if permissions.is_empty:
         raise AccessError(
             "the token has no privileges at all; PVE gives it empty lists, not errors",
@@ -141,8 +141,9 @@ def _answer(
 ) -> Answer:
     refused = [each for each in found if each.is_refused]
     verdict = f"{len(found) - len(refused)} of {count_of(len(found), 'operation')} allowed"
-    if len(rows) < len(found):
-        verdict += f", {count_of(sum(not each.is_refused for each in rows), 'operation')} in part"
+    in_part = sum(bool(each.missing) and not each.is_refused for each in found)
+    if in_part:
+        verdict += f", {in_part} of them in part"
     if unneeded:
         verdict += f"; {count_of(len(unneeded), 'privilege')} beyond need"
     ordered = sorted(rows, key=lambda each: (not each.is_refused, not each.missing))

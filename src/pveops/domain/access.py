@@ -6,7 +6,7 @@ missing. So an answer is only as good as the view behind it, and the gaps are na
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -80,9 +80,16 @@ class Permissions(NamedTuple):
         return any(privilege in held for held in self.by_path.values())
 
 
-def read_permissions(client: Client) -> Permissions:
-    """One request; any token may ask this of itself."""
-    return permissions_of(object_of(client.get("/access/permissions")))
+def read_permissions(client: Client, paths: Sequence[str] = ()) -> Permissions:
+    """One request, and one for each of `paths`; any token may ask this of itself.
+
+    The answer for all paths leaves out those on which nothing holds, NoAccess included
+    (RPCEnvironment.pm, get_effective_permissions), so it takes asking to know that of one.
+    """
+    found = dict(object_of(client.get("/access/permissions")))
+    for path in paths:
+        found[path] = object_of(client.get("/access/permissions", {"path": path})).get(path)
+    return permissions_of(found)
 
 
 def read_permissions_or_none(client: Client) -> Permissions | None:

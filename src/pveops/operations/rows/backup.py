@@ -18,6 +18,7 @@ _RESTORABLE = (
     Privilege("/storage/{storage}", "Datastore.AllocateSpace"),
 )
 """Without both, PVE leaves a backup out of every list (Storage.pm, check_volume_access)."""
+_BACKUPS_TOO = tuple(need._replace(when="backups themselves") for need in _RESTORABLE)
 _NODE = Param("node", "str", "the node, where several have a storage of that name")
 _CONSENTED_S = 43_200
 """Many backups take hours; what was begun in time may be resumed for half a day."""
@@ -120,7 +121,7 @@ ROWS: tuple[Operation, ...] = (
         "backup.audit",
         "per guest its newest backup, the jobs that take it, and what is not known",
         "pve backup audit --older-than 2d",
-        privileges=(*SEE_GUESTS, *SEE_STORAGES, *SEE_NODES, *SEE_CLUSTER),
+        privileges=(*_BACKUPS_TOO, *SEE_GUESTS, *SEE_STORAGES, *SEE_NODES, *SEE_CLUSTER),
     ),
     reading(
         "backup.why",
