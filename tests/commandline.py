@@ -61,7 +61,5 @@ def call_of(
         stdin=io.StringIO(),
         stdout=stdout or io.StringIO(),
         stderr=stderr or io.StringIO(),
-        connect=lambda _call, _wiring: Connection(
-            "sim", "sim", seed.token_id, transport, (), None
-        ),
+        connect=lambda _call, _wiring: Connection("sim", "sim", seed.token_id, transport),
     )

@@ -32,6 +32,7 @@ VERBS = {
     "backup.unprotect": "pve backup unprotect VOLID",
     "backup.delete": "pve backup delete VOLID",
     "backup.prune": "pve backup prune web02 --keep-last 1",
+    "storage.delete": "pve storage delete local:import/debian-13-genericcloud-amd64.qcow2",
     "node.reboot": "pve node reboot pve3 --with-guests",
     "node.shutdown": "pve node shutdown pve3 --with-guests",
     "cluster.rolling-reboot": "pve cluster rolling-reboot --node pve1 --allow-restart",

@@ -30,6 +30,7 @@ from tests.commandline import run_line
 from tests.fault import test_matrix as matrix
 from tests.pveum import Pveum, join_as
 from tests.scenario.test_restores import newest_backup
+from tests.scenario.test_uploads import file_of
 from tests.world import World, make_world
 
 BELOW = {Grade.OPERATE: Grade.READ, Grade.BUILD: Grade.OPERATE, Grade.DANGER: Grade.BUILD}
@@ -39,6 +40,9 @@ URL = "https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericclou
 Step = tuple[str, tuple[str, ...], dict[str, Scalar]]
 _RESTART: dict[str, Scalar] = {"allow_restart": True}
 _JOB: dict[str, Scalar] = {"schedule": "21:00", "storage": "backups", "all": True}
+TWO_NODES: dict[str, tuple[Step, ...]] = {
+    "replicate": (("replication.run", ("101-0",), {}),),
+}
 CEPH: dict[str, tuple[Step, ...]] = {
     "cluster": (
         ("cluster.shutdown-plan", (), {"guests_only": True}),
@@ -86,6 +90,16 @@ HOMELAB: dict[str, tuple[Step, ...]] = {
     "download": (
         ("storage.download", ("local",), {"url": URL, "content": "import", "node": "pve2"}),
     ),
+    "files": (
+        ("storage.upload", ("FILE",), {"storage": "local", "node": "pve1"}),
+        ("storage.delete", ("local:iso/rescue.iso",), {"node": "pve1"}),
+    ),
+    "pools": (
+        ("pool.create", ("fresh",), {}),
+        ("pool.add", ("fresh",), {"members": "mail01"}),
+        ("pool.remove", ("fresh",), {"members": "mail01"}),
+        ("pool.delete", ("fresh",), {}),
+    ),
     "cancel": (("task.cancel", ("TASK",), {}),),
     "sizes": (
         (
@@ -96,6 +110,17 @@ HOMELAB: dict[str, tuple[Step, ...]] = {
         ("guest.set", ("windows-lab",), {"option": "net0=virtio,bridge=vmbr0\nipconfig0=ip=dhcp"}),
         ("guest.set", ("proxy",), {"rename": "gate"}),
     ),
+}
+
+
+STORIES = {
+    story: (seed, steps)
+    for seed, stories in (
+        ("homelab", HOMELAB),
+        ("three-node-ceph", CEPH),
+        ("two-node", TWO_NODES),
+    )
+    for story, steps in stories.items()
 }
 
 
@@ -140,13 +165,12 @@ def test_a_token_of_the_tier_carries_the_change_out(
 
 
 @pytest.mark.parametrize("version", ["8.4", "9.2"])
-@pytest.mark.parametrize("story", [*HOMELAB, *CEPH])
+@pytest.mark.parametrize("story", STORIES)
 def test_what_the_matrix_has_not_is_carried_out_too(
     story: str, version: str, tmp_path: Path
 ) -> None:
     """What belongs to no tier is included by name, as the script says that it can be."""
-    steps = HOMELAB.get(story) or CEPH[story]
-    seed = "homelab" if story in HOMELAB else "three-node-ceph"
+    seed, steps = STORIES[story]
     world = make_world(tmp_path, seed=seed, version=version, policy=LISTED)
     operations = [get_operation(step[0]) for step in steps]
     grade = max((grade_of(each) for each in operations), key=list(Grade).index)
@@ -157,7 +181,7 @@ def test_what_the_matrix_has_not_is_carried_out_too(
     prepare(world, story)
     bot = grant(world, tmp_path / "bot", grade, include)
     for operation, names, params in steps:
-        asked = Ask(operation, tuple(fill(world, name) for name in names), params=params)
+        asked = Ask(operation, tuple(fill(world, name, tmp_path) for name in names), params=params)
         receipt = carry_out(bot, asked)
         assert receipt.status == "done", (operation, receipt)
 
@@ -171,7 +195,9 @@ def prepare(world: World, story: str) -> None:
         world.session.make_writer().write("POST", request, {"vmid": 101, "storage": "backups"})
 
 
-def fill(world: World, name: str) -> str:
+def fill(world: World, name: str, folder: Path) -> str:
+    if name == "FILE":
+        return str(file_of(folder))
     if name == "BACKUP":
         return newest_backup(world, 102)
     if name == "TASK":
@@ -182,7 +208,7 @@ def fill(world: World, name: str) -> str:
 
 def test_every_change_of_the_catalogue_is_tried_here() -> None:
     tried = {operation for operation, _ in matrix.VERBS.values()}
-    tried |= {step[0] for steps in (*HOMELAB.values(), *CEPH.values()) for step in steps}
+    tried |= {step[0] for steps in (steps for _, steps in STORIES.values()) for step in steps}
     assert {row.id for row in list_changes()} - tried == set()
 
 

@@ -22,6 +22,7 @@ from pveops.errors import (
     NodeUnreachableError,
     NotFoundError,
     PreflightError,
+    PveopsError,
     UsageError,
 )
 from pveops.operations.plan import Plan, Scalar
@@ -551,3 +552,16 @@ def test_whoever_looks_at_a_run_is_told_how_far_it_is(tmp_path: Path) -> None:
     heir = join_world(tmp_path, world.seed)
     assert resume_run(heir.session, run.id).status == "done"
     assert describe_progress(list_progress(call_of(world, tmp_path), run)) == "done"
+
+
+def test_many_together_have_to_fit_too(tmp_path: Path) -> None:
+    """Each of them alone would: 1.5 GiB of 4."""
+    world = make_world(tmp_path)
+    backing = world.cluster.storages.backings["backups", ""]
+    used = sum(volume.used_bytes for volume in backing.volumes.values())
+    backing.used_elsewhere_bytes = backing.total_bytes - used - (4 << 30)
+    names = ("web02", "db01", "db02", "nextcloud")
+    with pytest.raises(PveopsError, match=r"took 6\.0 GiB on backups, and 4\.0 GiB are free"):
+        request_change(world.session, Ask("backup.run", names))
+    change = request_change(world.session, Ask("backup.run", names[:2]))
+    assert change.proposal.plan is not None

@@ -16,7 +16,14 @@ from pveops.cli.call import Call
 from pveops.cli.process import run_call
 from pveops.cli.wiring import Connection
 from pveops.config.paths import find_paths
-from pveops.config.profiles import Config, EndpointConfig, Profile, choose_profile, save_config
+from pveops.config.profiles import (
+    Config,
+    ConsentConfig,
+    EndpointConfig,
+    Profile,
+    choose_profile,
+    save_config,
+)
 from pveops.config.secrets import save_token
 from pveops.operations.checkup.check import CODES
 from pveops.operations.grade import Grade
@@ -96,7 +103,7 @@ class Desk:
         endpoints = tuple((node, self._transport(node)) for node in self.nodes)
         first = next(each for name, each in endpoints if self.world.cluster.nodes[name].is_online)
         return Connection(
-            "sim", "sim", seed.token_id, first, self.sender, None, endpoints=endpoints
+            "sim", "sim", seed.token_id, first, ConsentConfig(self.sender), endpoints=endpoints
         )
 
     def _transport(self, node: str) -> Transport:

@@ -13,6 +13,7 @@ from pveops.api.classify import Answer, decode
 from pveops.api.encode import Value, encode_params
 from pveops.api.httpdate import parse_http_date
 from pveops.api.port import Request, Response, Transport
+from pveops.api.upload import Upload
 from pveops.clock import Clock
 from pveops.errors import ProtocolError, UsageError
 from pveops.sanitize import JsonValue
@@ -53,7 +54,13 @@ class Client:
         """As `get`, with what PVE sends beside the data."""
         return self._send(Request("GET", path, encode_params(params)))
 
-    def write(self, method: str, path: str, params: Params | None = None) -> JsonValue:
+    def write(
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        upload: Upload | None = None,
+    ) -> JsonValue:
         """Send a change, once. For the executor alone: every other path has a read-only transport.
 
         Raises OutcomeUnknownError when nobody can say whether it happened; any other error
@@ -61,7 +68,7 @@ class Client:
         """
         if method not in _WRITES:
             raise UsageError(f"{method!r} is no method that changes anything")
-        return self._send(Request(method, path, encode_params(params))).data
+        return self._send(Request(method, path, encode_params(params), upload=upload)).data
 
     def version(self) -> Version:
         """The version of the server that answers first, asked once."""

@@ -14,13 +14,15 @@ import select
 import ssl
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http.client import HTTPException, HTTPResponse
+from itertools import chain
 
 from pveops.api.encode import encode_form
 from pveops.api.endpoint import Endpoint
 from pveops.api.port import Request, Response
 from pveops.api.tls import CONNECT_TIMEOUT_S, Dialer
+from pveops.api.upload import Body
 from pveops.clock import Clock, SystemClock
 from pveops.errors import OutcomeUnknownError, PveopsError, UnreachableError, UsageError
 from pveops.sanitize import sanitize_text
@@ -29,6 +31,8 @@ API_ROOT = "/api2/json"
 READ_TIMEOUT_S = 35.0
 """The server itself gives up on a slow handler after 30 s, and holds a 401 back for 3 s."""
 
+_UPLOAD_ANSWER_S = 300.0
+"""The node writes what came to its disk before it answers."""
 _MAX_IDLE_S = 4.0
 _MAX_REQUESTS = 100
 _MAX_POOLED = 16
@@ -66,6 +70,8 @@ class HttpsTransport:
         Raises UnreachableError, TlsError, OutcomeUnknownError as `api.port` says, and
         UsageError for a request that is no HTTP.
         """
+        if request.upload is not None:
+            return self._upload(request, request.upload.body(request.params))
         payload = _write_request(request, self._endpoint, self._root)
         timeout_s = request.read_timeout_s or self._read_timeout_s
         kept = self._take(request)
@@ -77,6 +83,23 @@ class HttpsTransport:
                     raise
         fresh = _Connection(self._dialer.connect(), self._clock.monotonic())
         return self._exchange(fresh, request, payload, timeout_s)
+
+    def _upload(self, request: Request, body: Body) -> Response:
+        """A file, on a connection of its own. What was not sent whole is never executed."""
+        head = _write_request(request, self._endpoint, self._root, body)
+        connection = _Connection(self._dialer.connect(), self._clock.monotonic())
+        try:
+            connection.write(chain((head,), body.chunks()), self._read_timeout_s)
+        except (OSError, EOFError) as error:
+            connection.close()
+            raise _cut_short(self._endpoint, error) from error
+        try:
+            response = connection.read(request.method, _UPLOAD_ANSWER_S)
+        except (OSError, HTTPException, EOFError, zlib.error) as error:
+            raise _lost(request, self._endpoint, error) from error
+        finally:
+            connection.close()
+        return response._replace(endpoint=self._endpoint.authority)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -145,10 +168,20 @@ class _Connection:
 
     def exchange(self, method: str, payload: bytes, timeout_s: float) -> Response:
         """Write, then read. Raises OSError, HTTPException, EOFError, zlib.error."""
+        self.write((payload,), timeout_s)
+        return self.read(method, timeout_s)
+
+    def write(self, pieces: Iterable[bytes], timeout_s: float) -> None:
+        """One request. Raises OSError; no piece may be blocked for longer than the timeout."""
         self.requests += 1
         self.has_answered = False
         self._sock.settimeout(timeout_s)
-        self._sock.sendall(payload)
+        for piece in pieces:
+            self._sock.sendall(piece)
+
+    def read(self, method: str, timeout_s: float) -> Response:
+        """One answer. Raises OSError, HTTPException, EOFError, zlib.error."""
+        self._sock.settimeout(timeout_s)
         response = HTTPResponse(self._sock, method=method)
         try:
             response.begin()
@@ -174,15 +207,22 @@ class _Connection:
         return bool(poll.poll(0)) or self._sock.pending() > 0
 
 
-def _write_request(request: Request, endpoint: Endpoint, root: str) -> bytes:
-    """The request as bytes. Raises UsageError when something in it would break HTTP's lines."""
+def _write_request(
+    request: Request, endpoint: Endpoint, root: str, upload: Body | None = None
+) -> bytes:
+    """The request as bytes, without the body of an upload.
+
+    Raises UsageError when something in it would break HTTP's lines.
+    """
     form = encode_form(request.params)
     target, body = root + request.path, b""
     headers = [("Host", endpoint.authority), ("User-Agent", "pveops"), ("Accept", "*/*")]
     if not endpoint.is_loopback:
         headers.append(("Accept-Encoding", "gzip"))
     headers += request.headers
-    if request.method in _WITH_FORM:
+    if upload is not None:
+        headers += [("Content-Type", upload.content_type), ("Content-Length", str(upload.length))]
+    elif request.method in _WITH_FORM:
         body = form.encode("ascii")
         headers += [("Content-Type", _FORM_TYPE), ("Content-Length", str(len(body)))]
     elif form:
@@ -215,6 +255,16 @@ def _headers(response: HTTPResponse) -> Mapping[str, str]:
         key = name.lower()
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers
+
+
+def _cut_short(endpoint: Endpoint, error: Exception) -> PveopsError:
+    """Pveproxy executes a request only when all of its body has come."""
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return UnreachableError(
+        f"the upload to {endpoint.authority} was cut short, and nothing came of it: "
+        f"{sanitize_text(said, _MAX_REASON)}",
+        details={"endpoint": endpoint.authority, "sent": True},
+    )
 
 
 def _lost(request: Request, endpoint: Endpoint, error: Exception) -> PveopsError:

@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
+from pveops.api.upload import Upload
+
 Pairs = tuple[tuple[str, str], ...]
 """Parameters as they go out: names may repeat (arrays); every value is text already."""
 
@@ -34,6 +36,8 @@ class Request(NamedTuple):
     headers: Pairs = ()
     read_timeout_s: float | None = None
     """None: the transport's own."""
+    upload: Upload | None = None
+    """A file that goes along; then the parameters are fields beside it."""
 
     @property
     def is_read(self) -> bool:

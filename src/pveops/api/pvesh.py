@@ -47,6 +47,12 @@ class PveshTransport:
         Raises UsageError for secrets among the parameters, UnreachableError when the command
         cannot be run or does not answer a read, OutcomeUnknownError when it is killed in a write.
         """
+        if request.upload is not None:
+            raise UsageError(
+                "pvesh takes no file",
+                hint="copy it to the node, into the storage's own folder (template/iso, "
+                "template/cache), or use an https endpoint",
+            )
         arguments = [*self._command, *_arguments(request)]
         timeout_s = (request.read_timeout_s or READ_TIMEOUT_S) if request.is_read else None
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pveops.engine.session import Session
 
 _MAX_CODE = 200
+_MAX_SIGNATURE = 16_384
 
 
 @click.command(
@@ -26,14 +28,30 @@ _MAX_CODE = 200
     examples=(
         "pve-apply pl_1a2b3c4d5e6f --code ABCD-EFGH",
         "echo ABCD-EFGH | pve-apply pl_1a2b3c4d5e6f --code -",
+        "pve-apply pl_1a2b3c4d5e6f --signature challenge.sig",
     ),
 )
 @click.argument("plan")
 @click.option("--code", metavar="CODE", help="The code that the person got; `-` reads stdin.")
+@click.option(
+    "--signature",
+    metavar="FILE",
+    help="A signature of what `pve plan challenge` prints; `-` reads stdin.",
+)
+@click.option(
+    "--receipt", metavar="-", help="A receipt of an agent's own prompt, on stdin.", hidden=True
+)
 @wait_option
 @click.option("--version", is_flag=True, help="The version, and nothing else.", hidden=True)
 @click.pass_obj
-def command(call: Call, plan: str, code: str | None, version: bool) -> Answer | Written:
+def command(
+    call: Call,
+    plan: str,
+    code: str | None,
+    signature: str | None,
+    receipt: str | None,
+    version: bool,
+) -> Answer | Written:
     """Carry out PLAN (`pl_...`), once.
 
     The code comes from the person who agreed, out of the message about exactly this plan. A
@@ -49,6 +67,7 @@ def command(call: Call, plan: str, code: str | None, version: bool) -> Answer | 
         if not code:
             raise UsageError("the code is empty", hint=f"pve-apply {plan} --code CODE")
         register_secret(code)
+    given = _given(call, code, signature, receipt)
     from pveops.cli.detach import carry
 
     def work(claimed: OnClaimed) -> Answer:
@@ -56,19 +75,50 @@ def command(call: Call, plan: str, code: str | None, version: bool) -> Answer | 
         from pveops.engine.apply import apply_plan
 
         session = call.wiring.session()
-        consent = _consent(call, session, plan, code)
+        consent = given or _consent(call, session, plan)
         return answer_of_receipt(apply_plan(session, plan, consent, claimed))
 
     return carry(call, work)
 
 
-def _consent(call: Call, session: Session, plan_id: str, code: str | None) -> Consent:
-    """The code, or what the person types; what nobody has to agree to goes as it is."""
+def _given(
+    call: Call, code: str | None, signature: str | None, receipt: str | None
+) -> Consent | None:
+    """The consent that came along, if any did. Raises UsageError for more than one."""
+    from pveops.engine.apply import Consent
+
+    if sum(each is not None for each in (code, signature, receipt)) > 1:
+        raise UsageError("--code, --signature and --receipt are three ways; one of them")
+    if code is not None:
+        return Consent("code", code)
+    if receipt is not None:
+        if receipt != "-":
+            raise UsageError("a receipt comes on standard input: --receipt -")
+        return Consent("receipt", call.stdin.readline(_MAX_SIGNATURE).strip())
+    if signature is not None:
+        return Consent("signature", _read_signature(call, signature))
+    return None
+
+
+def _read_signature(call: Call, place: str) -> str:
+    if place == "-":
+        return call.stdin.read(_MAX_SIGNATURE)
+    if call.is_brokered:
+        from pveops.cli.forward import NO_FILES
+
+        raise UsageError(NO_FILES, hint="pve-apply PLAN --signature - < FILE")
+    try:
+        with Path(place).open(encoding="ascii", errors="replace") as file:
+            return file.read(_MAX_SIGNATURE)
+    except OSError as error:
+        raise UsageError(f"{place} cannot be read: {error.strerror}") from error
+
+
+def _consent(call: Call, session: Session, plan_id: str) -> Consent:
+    """What the person types; what nobody has to agree to goes as it is."""
     from pveops.engine.apply import Consent, load_plan
     from pveops.engine.gate import judge_plan
 
-    if code is not None:
-        return Consent("code", code)
     row, plan = load_plan(session, plan_id)
     verdict = judge_plan(session, plan)
     if row.state == "open" and verdict.action == "consent" and verdict.terminal_is_enough:
@@ -76,4 +126,4 @@ def _consent(call: Call, session: Session, plan_id: str, code: str | None) -> Co
 
         typed = confirm_at_terminal(call)(plan, row.id, verdict)
         return Consent("terminal", typed or "")
-    return Consent("policy")
+    return Consent("grant" if verdict.is_granted else "policy")

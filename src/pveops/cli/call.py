@@ -34,6 +34,7 @@ class Options:
 class Call:
     """Made once a process, and handed to every command as click's `obj`.
 
+    actor: who asks, where that is known better than this process could tell: the broker knows.
     may_detach: whether a long change may go on in another process; only a process that is ours
         alone may fork. connect: how to reach a cluster, where it is not by the configuration.
     """
@@ -50,6 +51,7 @@ class Call:
         stderr: TextIO,
         may_detach: bool = False,
         connect: Connect | None = None,
+        actor: Actor | None = None,
     ) -> None:
         self.program = program
         self.arguments = tuple(arguments)
@@ -66,7 +68,9 @@ class Call:
         """Where a run tells how far it is, while somebody watches."""
         self.claimed_run = ""
         """The run that this call began, as soon as there is one."""
-        self._actor: Actor | None = None
+        self.is_brokered = actor is not None
+        """Whether the broker carries this out for somebody else."""
+        self._actor = actor
         self._connect = connect
         self._wiring: Wiring | None = None
 
@@ -103,6 +107,8 @@ class Call:
                 has_terminal=_is_terminal(self.stdin) and _is_terminal(self.stdout),
                 is_unattended=self.options.is_unattended,
             )
+        if self.options.is_unattended and self._actor.kind == "agent":
+            return self._actor._replace(kind="unattended")
         return self._actor
 
     @property

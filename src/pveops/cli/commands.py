@@ -65,6 +65,10 @@ class Command(click.Command):
         if call is not None:
             words = ctx.command_path.split()[1:] or [ctx.command_path]
             call.operation = self.operation or ".".join(words)
+            if call.is_brokered:
+                from pveops.cli.forward import check_brokered
+
+                check_brokered(call.operation)
         return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

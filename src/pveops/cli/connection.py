@@ -41,7 +41,7 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
         cluster=binding_of(paths, profile),
         auth_id=auth_id,
         transport=Authenticated(transport, auth),
-        sender=profile.consent.sender,
+        consent=profile.consent,
         documents=_https(call, profile, endpoints[0], root=""),
         endpoints=tuple((name, Authenticated(each, auth)) for name, each in transports),
         actor=profile.actor,
@@ -71,7 +71,7 @@ def _on_node(call: Call, paths: Paths, name: str, profile: Profile) -> Connectio
         cluster=binding_of(paths, profile),
         auth_id=_ROOT,
         transport=_traced(call, PveshTransport(profile.pvesh)),
-        sender=profile.consent.sender,
+        consent=profile.consent,
         actor=profile.actor,
     )
 

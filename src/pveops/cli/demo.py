@@ -42,7 +42,9 @@ def serve(
 
 
 @command.command("use", examples=("pve demo use ready.json",))
-@click.argument("ready_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("ready_file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--read-only", is_flag=True, help="With the token that only reads.")
+@click.option("--broker", default="", metavar="SOCKET", help="The broker that changes things.")
 @click.option("--name", default="demo", show_default=True, help="What the profile is called.")
 @click.option(
     "--sender",
@@ -51,8 +53,10 @@ def serve(
     help="A word of the command that takes consent codes to a person; may be repeated.",
 )
 @click.pass_obj
-def use(call: Call, ready_file: Path, name: str, sender: tuple[str, ...]) -> Answer:
-    """Make a profile for a simulated cluster that is being served."""
+def use(
+    call: Call, ready_file: Path, read_only: bool, broker: str, name: str, sender: tuple[str, ...]
+) -> Answer:
+    """Make a profile for a simulated cluster that is being served; `-` reads standard input."""
     import json
 
     from pveops.config.paths import write_private_file
@@ -67,10 +71,12 @@ def use(call: Call, ready_file: Path, name: str, sender: tuple[str, ...]) -> Ans
     from pveops.config.secrets import save_token
 
     try:
-        ready = json.loads(ready_file.read_text())
-        ca_pem = Path(ready["ca_file"]).read_bytes()
+        text = call.stdin.read() if str(ready_file) == "-" else ready_file.read_text()
+        ready = json.loads(text)
+        ca_pem = str(ready["ca_pem"]).encode()
         addresses = [endpoint.removeprefix("https://") for endpoint in ready["endpoints"]]
-        token_id, secret = ready["token"]["id"], ready["token"]["secret"]
+        token = ready["reader" if read_only else "token"]
+        token_id, secret = token["id"], token["secret"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{ready_file} is no ready file of a running simulated cluster: {error}",
@@ -86,6 +92,7 @@ def use(call: Call, ready_file: Path, name: str, sender: tuple[str, ...]) -> Ans
         ca_file=f"{name}-ca.pem",
         token_file=f"{name}-token.txt",
         consent=ConsentConfig(sender=sender),
+        broker=broker,
     )
     config = load_config(paths) or Config()
     config = config._replace(

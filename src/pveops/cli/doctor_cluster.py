@@ -101,18 +101,22 @@ def _may_change(call: Call) -> bool:
 
 def check_levels(call: Call, permissions: Permissions | None) -> Iterator[Check]:
     """The levels of consent in force."""
-    from pveops.cli.doctor_local import read_policy
+    from pveops.cli.doctor_local import read_broker, read_policy
     from pveops.operations.checkup.consent import ConsentFact, check_consent
 
     wiring = call.wiring
     rules = wiring.policy.consent
     yield from check_consent(
         ConsentFact(
-            has_sender=bool(wiring.connection.sender),
+            has_channel=wiring.connection.consent.is_set,
+            has_receipts=rules.receipts and wiring.paths.approval_key_file.exists(),
+            has_signers=bool(rules.allowed_signers),
+            least=(rules.min_level.tier2, rules.min_level.tier3),
             asks_at_terminal=rules.terminal,
             asks_at_terminal_tier3=rules.terminal_tier3,
             permissions=permissions,
             release=wiring.reader.version().text if permissions is not None else "",
             is_policy_writable=read_policy(call).is_writable,
+            broker=read_broker(call),
         )
     )

@@ -21,7 +21,9 @@ from pveops.operations.checkup.local import (
 if TYPE_CHECKING:
     from pveops.config.paths import Paths
     from pveops.config.profiles import Profile
+    from pveops.operations.checkup.consent import Broker
 
+_BROKER_S = 3.0
 _HOW = {
     "ca": "the cluster's CA alone (survives renewed certificates)",
     "pin": "the fingerprint of each certificate (a renewed one has to be pinned anew)",
@@ -95,7 +97,26 @@ def _secret_files(paths: Paths) -> tuple[Path, ...]:
 
 
 def _state_files(paths: Paths) -> tuple[Path, ...]:
-    return (paths.store_file, paths.audit_file)
+    return (paths.store_file, paths.audit_file, paths.approval_key_file)
+
+
+def read_broker(call: Call) -> Broker | None:
+    """The broker of the profile, and whether it is somebody else's; None: there is none."""
+    import socket
+
+    from pveops.config.profiles import choose_profile
+    from pveops.operations.checkup.consent import Broker
+
+    path = choose_profile(call.wiring.paths, call.options.profile)[1].broker
+    if not path:
+        return None
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_BROKER_S)
+            connection.connect(path)
+        return Broker(path, "", Path(path).stat().st_uid != os.geteuid())
+    except OSError as error:
+        return Broker(path, f"{path}: {error.strerror or error}", False)
 
 
 def read_policy(call: Call) -> PolicyFact:

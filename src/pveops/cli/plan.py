@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pveops.cli.answer import Answer, Column, Facts, Lines, Listing
+from pveops.cli.answer import Answer, Column, Facts, Lines, Listing, Written
 from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options
@@ -157,3 +157,30 @@ def send_code(call: Call, plan: str) -> Answer:
         data={"plan": row.id},
         next=(f"pve-apply {row.id} --code CODE",),
     )
+
+
+@group.command("challenge", operation="plan.challenge")
+@click.argument("plan")
+@click.pass_obj
+def challenge(call: Call, plan: str) -> Written:
+    """Print what a person signs to agree to a plan (level G4): these bytes, and nothing else."""
+    from pveops.engine.apply import load_plan
+    from pveops.engine.consent_signature import consent_text
+
+    row, found = load_plan(call.wiring.session(), plan)
+    return Written(consent_text(row, found).decode(), 0)
+
+
+@group.command("approval-key", operation="plan.approval-key")
+@click.pass_obj
+def make_approval_key(call: Call) -> Answer:
+    """Make the key with which an agent's plugin signs approvals of its own prompt (level G2)."""
+    import secrets
+
+    from pveops.config.paths import write_private_file
+
+    file = call.wiring.paths.approval_key_file
+    if file.exists():
+        return Answer(f"already so: {file} is there", data={"file": str(file)})
+    write_private_file(file, f"{secrets.token_hex(32)}\n".encode())
+    return Answer(f"done: {file} is made; the plugin reads it", data={"file": str(file)})

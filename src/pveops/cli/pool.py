@@ -9,7 +9,18 @@ from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options
 
-group = Group("pool", help="Pools: guests that belong together.")
+_VERB = "pveops.cli.verbs:pool_verb"
+
+group = Group(
+    "pool",
+    help="Pools: guests that belong together.",
+    lazy={
+        "create": (_VERB, "make an empty pool"),
+        "add": (_VERB, "put guests or storages into a pool"),
+        "remove": (_VERB, "take guests or storages out of a pool"),
+        "delete": (_VERB, "delete an empty pool"),
+    },
+)
 
 _COLUMNS = (Column("pool"), Column("guests"), Column("running"), Column("can_create", kind="flag"))
 _FIELDS = tuple(column.key for column in _COLUMNS)

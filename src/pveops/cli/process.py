@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pveops.cli.answer import Written
 from pveops.cli.call import Call
 from pveops.cli.emit import UnwrittenError
 from pveops.cli.failure import Terminated, answer_of
@@ -14,6 +15,26 @@ from pveops.errors import InternalError
 
 if TYPE_CHECKING:
     import click
+
+    from pveops.cli.broker_message import Told
+
+_OWN_NOUNS = frozenset(
+    {
+        "",
+        "api",
+        "completion",
+        "demo",
+        "doctor",
+        "find",
+        "init",
+        "schema",
+        "secrets",
+        "skill",
+        "status",
+        "template",
+    }
+)
+"""Never a broker's business, so that not even the profile is read for it."""
 
 
 def run_process(program: str, arguments: Sequence[str]) -> int:
@@ -40,6 +61,10 @@ def run_call(call: Call) -> int:
 
     outcome: Any
     try:
+        told = _forward(call)
+        if told is not None:
+            call.stderr.write(told.stderr)
+            return emit(call, Written(told.stdout, told.code))
         outcome = root_of(call.program).main(
             args=list(call.arguments), prog_name=call.program, standalone_mode=False, obj=call
         )
@@ -52,6 +77,16 @@ def run_call(call: Call) -> int:
         return _fail(call, problem)
     finally:
         call.close()
+
+
+def _forward(call: Call) -> Told | None:
+    """What the broker says, where the profile has one and the command is its business."""
+    first = next((word for word in call.arguments if not word.startswith("-")), "")
+    if call.is_brokered or first in _OWN_NOUNS:
+        return None
+    from pveops.cli.forward import forward
+
+    return forward(call)
 
 
 def _tell_unwritten(problem: UnwrittenError) -> int:

@@ -19,6 +19,8 @@ group = Group(
     help="Storages, as each node sees them.",
     lazy={
         "content": ("pveops.cli.storage_content:list_content", "what lies on a storage"),
+        "upload": ("pveops.cli.verbs:storage_verb", "send a local file to a storage"),
+        "delete": ("pveops.cli.verbs:storage_verb", "delete a volume that no guest uses"),
         "download": (
             "pveops.cli.verbs:storage_verb",
             "let a node fetch an image, ISO or template",

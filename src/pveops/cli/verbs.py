@@ -11,6 +11,7 @@ import click
 from pveops.cli.answer import Answer, Written
 from pveops.cli.call import Call
 from pveops.cli.commands import Command, wait_option
+from pveops.cli.forward import NO_FILES
 from pveops.cli.selectors import selector_of, selector_options
 from pveops.errors import UsageError
 from pveops.operations.catalog import get_operation
@@ -77,9 +78,12 @@ def _join_words(
     return ",".join(words) if words else None
 
 
-def _read_text(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+def _read_text(context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
     if text != "-":
         return text
+    call = context.find_object(Call)
+    if call is not None:
+        return str(call.stdin.read(_MAX_FILE))
     with click.open_file("-", encoding="utf-8") as stream:
         return str(stream.read())
 
@@ -98,6 +102,12 @@ def _read_file(context: click.Context, option: click.Parameter, path: str | None
     """The text of a small file: what is larger than a megabyte is none of what is asked for."""
     if path is None:
         return None
+    call = context.find_object(Call)
+    if call is not None and call.is_brokered and path != "-":
+        message = f"{NO_FILES}; send it on standard input: - < {path[:80]}"
+        raise click.BadParameter(message, context, option)
+    if call is not None and path == "-":
+        return str(call.stdin.read(_MAX_FILE))
     try:
         with click.open_file(path, encoding="utf-8") as stream:
             return str(stream.read(_MAX_FILE))
@@ -146,6 +156,16 @@ def ha_verb(verb: str) -> click.Command:
     return change_command(f"ha.{verb}")
 
 
+def pool_verb(verb: str) -> click.Command:
+    """`pve pool VERB`."""
+    return change_command(f"pool.{verb}")
+
+
+def replication_verb(verb: str) -> click.Command:
+    """`pve replication VERB`."""
+    return change_command(f"replication.{verb}")
+
+
 def cluster_verb(verb: str) -> click.Command:
     """`pve cluster VERB`."""
     return change_command(f"cluster.{verb}")
@@ -188,7 +208,7 @@ def _help(operation: Operation) -> str:
 
 
 def _params(operation: Operation) -> list[click.Parameter]:
-    is_one = operation.targets in _SINGLE
+    is_one = operation.targets in _SINGLE and not operation.is_many
     guests = click.Argument(
         ["guests"],
         nargs=1 if is_one else -1,
@@ -209,7 +229,11 @@ def _argument(param: Param) -> click.Argument:
         )
     if param.type == "words":
         return click.Argument(
-            [param.name], nargs=-1, required=True, metavar=f"{name}...", callback=_join_words
+            [param.name],
+            nargs=-1,
+            required=param.is_required,
+            metavar=f"{name}...",
+            callback=_join_words,
         )
     return click.Argument([param.name], metavar=name)
 
@@ -248,6 +272,11 @@ def _run(
 
     if operation.targets is Targets.CLUSTER:
         return ask_for(call, operation.id, (), None, _chosen(operation, options))
+    if operation.is_many:
+        if not guests:
+            hint = f"pve {operation.command} {operation.metavar}..."
+            raise UsageError(f"which {operation.metavar.lower()}?", hint=hint)
+        return ask_for(call, operation.id, tuple(guests), None, _chosen(operation, options))
     if operation.targets in _SINGLE:
         return ask_for(call, operation.id, (str(guests),), None, _chosen(operation, options))
     selector = selector_of(options)

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pveops.config.paths import Paths, find_paths
+from pveops.config.profiles import ConsentConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pveops.api.client import Client
     from pveops.api.port import Request, Response, Transport
     from pveops.cli.call import Call
-    from pveops.config.policy import Policy
+    from pveops.config.policy import Grant, Policy
     from pveops.config.profiles import ActorDefault
     from pveops.context import Actor
     from pveops.engine.audit import AuditLog
@@ -32,15 +33,15 @@ class Connection(NamedTuple):
 
     transport: authenticated, over whichever endpoint answers. documents: what a node serves beside
     its API, asked without credentials. cluster: the endpoints and trust as
-    a short fingerprint. auth_id: how our tasks are signed. sender: the command that takes a
-    consent message to a person on its standard input; empty: there is none.
+    a short fingerprint. auth_id: how our tasks are signed. consent: how a message reaches a
+    person.
     """
 
     profile: str
     cluster: str
     auth_id: str
     transport: Transport
-    sender: tuple[str, ...] = ()
+    consent: ConsentConfig = ConsentConfig()
     documents: Transport | None = None
     endpoints: tuple[tuple[str, Transport], ...] = ()
     """Each of the profile's endpoints by itself, authenticated."""
@@ -118,7 +119,7 @@ class Wiring:
 
     def session(self) -> Session:
         """Everything that a change needs."""
-        from pveops.engine.consent import command_sender
+        from pveops.engine.senders import make_sender
         from pveops.engine.session import Session
 
         connection = self.connection
@@ -135,10 +136,30 @@ class Wiring:
             make_writer=self._make_writer,
             freeze_file=self.paths.freeze_file,
             templates_dir=self.paths.templates_dir,
-            sender=command_sender(connection.sender) if connection.sender else None,
+            sender=make_sender(connection.consent),
+            grants=self._grants(),
+            receipt_key=self._receipt_key(),
         )
         watched = self._call.on_progress
         return session if watched is None else session._replace(on_progress=watched)
+
+    def _grants(self) -> tuple[Grant, ...]:
+        if not self.policy.grants:
+            return ()
+        from pveops.engine.grants import usable_grants
+
+        return usable_grants(self.policy, self.paths.policy_file)[0]
+
+    def _receipt_key(self) -> bytes | None:
+        """The key that a plugin shares with us; only when there is one, and it counts."""
+        file = self.paths.approval_key_file
+        if not self.policy.consent.receipts or not file.exists():
+            return None
+        from pveops.config.private_files import read_private_file
+
+        return read_private_file(
+            file, "the approval key", "delete it, and make it again: pve plan approval-key"
+        ).strip()
 
     @property
     def own_schema(self) -> Path:
@@ -150,7 +171,8 @@ class Wiring:
         from pveops.cli.taint import has_read_free_text
 
         actor, default = self._call.actor, self.connection.actor
-        actor = actor._replace(has_read_free_text=has_read_free_text(self._call))
+        has_read = actor.has_read_free_text or has_read_free_text(self._call)
+        actor = actor._replace(has_read_free_text=has_read)
         if default == "auto" or actor.kind == "unattended":
             return actor
         return actor._replace(kind=default)

@@ -45,6 +45,11 @@ class Paths(NamedTuple):
         return self.data_dir / "secrets"
 
     @property
+    def approval_key_file(self) -> Path:
+        """With what an agent's plugin signs the approvals of its own prompt."""
+        return self.data_dir / "secrets" / "approval.key"
+
+    @property
     def store_file(self) -> Path:
         """Plans, consents, runs."""
         return self.state_dir / "store.sqlite3"

@@ -7,9 +7,11 @@ an agent plans and a person consents; what may be lost for good always takes a p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -19,13 +21,19 @@ from pveops.ids import MAX_VMID, MIN_VMID
 
 Action = Literal["at_once", "consent", "deny"]
 StrictAction = Literal["consent", "deny"]
-Level = Literal["G1", "G2"]
-"""How strong a consent is: G1 is given at the terminal, G2 with a code from another channel."""
+Level = Literal["G1", "G2", "G4"]
+"""How strong a consent is: G1 is given at the terminal, G2 with a code from another channel, G4
+with a signature made on another machine. G3 is no way of consenting: it is the broker."""
 
 _TIERS = ("tier1", "tier2", "tier3")
+_FINAL = 3
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_S = 86_400
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+FilePath = Annotated[str, msgspec.Meta(pattern=r"^(/.*)?$")]
+Moment = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Vmid = Annotated[int, msgspec.Meta(ge=MIN_VMID, le=MAX_VMID)]
 PlanSeconds = Annotated[int, msgspec.Meta(ge=60, le=_DAY_S)]
 
@@ -130,6 +138,18 @@ class ConsentRules(_Part, frozen=True):
     allow_terminal: bool = True
     """Whether a person at a terminal may agree in place (level G1)."""
     min_level: MinLevels = MinLevels()
+    allowed_signers: FilePath = ""
+    """A file of OpenSSH's form (`ssh-keygen -Y`, ALLOWED SIGNERS) with whose signatures count."""
+    receipts: bool = True
+    """Whether approvals count that an agent's own prompt gave, through the plugin (level G2)."""
+
+    def __post_init__(self) -> None:
+        if "G4" in {self.min_level.tier2, self.min_level.tier3} and not self.allowed_signers:
+            raise ValueError("a min_level of G4 needs allowed_signers")
+
+    def level_for(self, tier: int) -> Level:
+        """The weakest way that is enough for a tier."""
+        return self.min_level.tier3 if tier >= _FINAL else self.min_level.tier2
 
     @property
     def terminal(self) -> bool:
@@ -140,6 +160,64 @@ class ConsentRules(_Part, frozen=True):
     def terminal_tier3(self) -> bool:
         """Whether G1 is enough for what cannot be undone."""
         return self.allow_terminal and self.min_level.tier3 == "G1"
+
+
+class Hours(_Part, frozen=True):
+    """When callers that are no person may change things as usual; at other times it takes more."""
+
+    start: Moment = "00:00"
+    end: Moment = "23:59"
+    """Up to and with this minute; before `start`: over midnight."""
+    days: tuple[Day, ...] = _DAYS  # type: ignore[assignment]
+    zone: Text = "UTC"
+
+    def __post_init__(self) -> None:
+        zone_of(self.zone)
+
+    def covers(self, now: float) -> bool:
+        """Whether that moment (seconds since the epoch) is within them."""
+        moment = datetime.fromtimestamp(now, zone_of(self.zone))
+        minute = f"{moment:%H:%M}"
+        if self.start <= self.end:
+            return self.start <= minute <= self.end and _DAYS[moment.weekday()] in self.days
+        # The part after midnight belongs to the day before.
+        day = moment if minute >= self.start else moment - timedelta(days=1)
+        is_in = minute >= self.start or minute <= self.end
+        return is_in and _DAYS[day.weekday()] in self.days
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Raises ValueError for a zone that is not known."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"there is no time zone {name!r}") from error
+
+
+class Grant(_Part, frozen=True):
+    """What a person agreed to ahead of time: named tier-2 work, of named guests, for a while."""
+
+    operations: Annotated[tuple[Text, ...], msgspec.Meta(min_length=1)]
+    until: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+    """The last day, in UTC."""
+    guests: Protected = Protected(tags=())
+    actors: tuple[Literal["agent", "unattended"], ...] = ("agent", "unattended")
+    max_targets: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    per_day: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+
+    def __post_init__(self) -> None:
+        chosen = self.guests
+        if not (chosen.tags or chosen.pools or chosen.vmids or chosen.names):
+            raise ValueError("a grant names guests: tags, pools, vmids or names")
+        try:
+            datetime.strptime(self.until, "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            raise ValueError(f"{self.until!r} is no day") from None
+
+    def is_valid(self, now: float) -> bool:
+        """Whether its last day has not passed."""
+        end = datetime.strptime(self.until, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+        return now < end.timestamp()
 
 
 class Policy(_Part, frozen=True):
@@ -157,6 +235,9 @@ class Policy(_Part, frozen=True):
     """Where guests may be made at tier 1, nested pools included; elsewhere it is tier 2."""
     guest_commands: tuple[GuestCommands, ...] = ()
     """What `guest exec` may be asked for; nothing else is ever run inside a guest."""
+    hours: Hours | None = None
+    """Outside of them, callers that are no person are held one tier higher."""
+    grants: tuple[Grant, ...] = ()
     trash_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 7
     """How long a deleted guest stays in the trash before it can be purged."""
     plan_ttl_s: PlanSeconds = 3600
@@ -195,9 +276,11 @@ def load_policy(path: Path, known_operations: frozenset[str]) -> Policy:
             f"{label} is empty", hint="bring it back, or delete it to use the default policy"
         )
     policy = parse_document(content, Policy, label)
-    for name in policy.operations:
+    granted = [name for grant in policy.grants for name in grant.operations]
+    for name in (*policy.operations, *granted):
         if name not in known_operations:
-            line = find_line(content, "operations", name)
+            place = "operations" if name in policy.operations else "grants"
+            line = find_line(content, place, name)
             raise ConfigError(
                 f"{label}, line {line}: there is no operation {name!r}"
                 f"{suggest(name, tuple(sorted(known_operations)))}",

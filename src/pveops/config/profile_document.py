@@ -57,8 +57,27 @@ class _Endpoint(_Strict, frozen=True):
             raise ValueError("certificate goes with a pin")
 
 
+class _OpenClaw(_Strict, frozen=True):
+    channel: Word
+    target: Word
+
+
 class _Consent(_Strict, frozen=True):
     sender: tuple[Word, ...] = ()
+    openclaw: _OpenClaw | None = None
+    apprise_file: AbsolutePath | None = None
+
+    def __post_init__(self) -> None:
+        if sum(map(bool, (self.sender, self.openclaw, self.apprise_file))) > 1:
+            raise ValueError("sender, openclaw and apprise_file are three ways; one of them")
+
+    def plain(self) -> ConsentConfig:
+        return ConsentConfig(
+            self.sender,
+            self.openclaw.channel if self.openclaw else "",
+            self.openclaw.target if self.openclaw else "",
+            self.apprise_file or "",
+        )
 
 
 class _Timeouts(_Strict, frozen=True):
@@ -78,6 +97,7 @@ class _Profile(_Strict, frozen=True):
     timeouts: _Timeouts = _Timeouts()
     proxy: bool = False
     actor: ActorDefault = "auto"
+    broker: AbsolutePath | None = None
 
     def __post_init__(self) -> None:
         if bool(self.endpoints) == bool(self.pvesh):
@@ -148,16 +168,19 @@ def _to_profile(item: _Profile) -> Profile:
         ca_file=item.ca_file or "",
         token_file=item.token_file or Profile().token_file,
         pvesh=item.pvesh,
-        consent=ConsentConfig(item.consent.sender),
+        consent=item.consent.plain(),
         user=item.user or "",
         identity_file=item.identity_file or "",
         timeouts=Timeouts(item.timeouts.connect_s, item.timeouts.read_s),
         actor=item.actor,
+        broker=item.broker or "",
     )
 
 
 def _plain(values: Any) -> Any:
     """A value as YAML shows it: what differs from the default, tuples as lists."""
+    if isinstance(values, ConsentConfig):
+        return _plain_consent(values)
     if hasattr(values, "_field_defaults"):
         return {
             name: _plain(value)
@@ -165,3 +188,11 @@ def _plain(values: Any) -> Any:
             if value != values._field_defaults.get(name)
         }
     return [_plain(item) for item in values] if isinstance(values, tuple) else values
+
+
+def _plain_consent(config: ConsentConfig) -> dict[str, Any]:
+    if config.openclaw_target:
+        return {"openclaw": {"channel": config.openclaw_channel, "target": config.openclaw_target}}
+    if config.apprise_file:
+        return {"apprise_file": config.apprise_file}
+    return {"sender": list(config.sender)}

@@ -47,6 +47,16 @@ class ConsentConfig(NamedTuple):
 
     sender: tuple[str, ...] = ()
     """A command that gets the message on its standard input; never a shell's line."""
+    openclaw_channel: str = ""
+    openclaw_target: str = ""
+    """Whom OpenClaw's message command sends it to, and over which channel."""
+    apprise_file: str = ""
+    """A private file with Apprise URLs, one a line."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether any way is named."""
+        return bool(self.sender or self.openclaw_target or self.apprise_file)
 
 
 class Timeouts(NamedTuple):
@@ -76,6 +86,8 @@ class Profile(NamedTuple):
     timeouts: Timeouts = Timeouts()
     actor: ActorDefault = "auto"
     """What every caller of this profile counts as; `auto`: as far as can be told."""
+    broker: str = ""
+    """The socket of the broker that changes things; empty: we do ourselves."""
 
 
 class Config(NamedTuple):
@@ -260,6 +272,6 @@ def _restore_profile(values: list[Any]) -> Profile:
     return raw._replace(
         endpoints=tuple(EndpointConfig(*item) for item in raw.endpoints),
         pvesh=tuple(raw.pvesh),
-        consent=ConsentConfig(tuple(raw.consent[0])),
+        consent=ConsentConfig(tuple(raw.consent[0]), *raw.consent[1:]),
         timeouts=Timeouts(*raw.timeouts),
     )

@@ -144,7 +144,28 @@ def read_volume_facts(client: Client, scene: Scene) -> tuple[VolumeFacts, ...]:
     Raises NotFoundError, AmbiguousError when several nodes have a backup of that name, and
     NodeUnreachableError when it was not found, and not all places could be asked.
     """
-    volid = scene.names[0]
+    return (_read_volume(client, scene, scene.names[0]),)
+
+
+def read_deletion_facts(client: Client, scene: Scene) -> tuple[VolumeFacts, ...]:
+    """As `read_volume_facts`, for several, the oldest first.
+
+    Each is read as it will be when those before it are gone: that is what its guard compares.
+    """
+    found = sorted(
+        (_read_volume(client, scene, name) for name in dict.fromkeys(scene.names)),
+        key=lambda facts: facts.backup,
+    )
+    gone: set[tuple[str, str]] = set()
+    left: list[VolumeFacts] = []
+    for facts in found:
+        rest = tuple(each for each in facts.siblings if (facts.node, each.volid) not in gone)
+        left.append(facts._replace(siblings=rest))
+        gone.add((facts.node, facts.backup.volid))
+    return tuple(left)
+
+
+def _read_volume(client: Client, scene: Scene, volid: str) -> VolumeFacts:
     places = _places_of(scene, volid)
     owner = owner_of(volid)
     found: list[VolumeFacts] = []
@@ -162,7 +183,7 @@ def read_volume_facts(client: Client, scene: Scene) -> tuple[VolumeFacts, ...]:
             if each.volid == volid
         ]
     if len(found) == 1:
-        return tuple(found)
+        return found[0]
     if found:
         nodes = ", ".join(each.node for each in found)
         raise AmbiguousError(f"{nodes} each have a {volid}", hint="say which with --node")

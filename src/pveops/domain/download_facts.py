@@ -24,7 +24,12 @@ class DownloadFacts(NamedTuple):
 
 def read_download_facts(client: Client, scene: Scene) -> tuple[DownloadFacts, ...]:
     """One request. Raises UsageError when several nodes have a storage of that name."""
-    name, node = scene.names[0], scene.params.get("node")
+    return (read_place(client, scene, scene.names[0], str(scene.params.get("content"))),)
+
+
+def read_place(client: Client, scene: Scene, name: str, content: str) -> DownloadFacts:
+    """A storage on the one node that is meant, and its files of that content. One request."""
+    node = scene.params.get("node")
     found = [each for each in scene.inventory.storages if each.storage == name]
     if not found:
         names = ", ".join(sorted({each.storage for each in scene.inventory.storages}))
@@ -41,13 +46,13 @@ def read_download_facts(client: Client, scene: Scene) -> tuple[DownloadFacts, ..
         raise NodeUnreachableError(
             f"{name} is not available on {nodes}", hint=f"pve storage show {name}"
         )
-    return (DownloadFacts(up[0], _read_files(client, up[0], str(scene.params.get("content")))),)
+    return DownloadFacts(up[0], _read_files(client, up[0], content))
 
 
 def _read_files(client: Client, storage: Storage, content: str) -> frozenset[str] | None:
     path = api_path("nodes", storage.node, "storage", storage.storage, "content")
     try:
-        rows = rows_of(client.get(path, {"content": content}))
+        rows = rows_of(client.get(path, {"content": content or None}))
     except PveopsError:
         return None
     return frozenset(text_of(row, "volid").rpartition("/")[2] for row in rows)

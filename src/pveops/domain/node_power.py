@@ -14,6 +14,7 @@ from pveops.domain.ha import HaResource, read_ha
 from pveops.domain.inventory import Inventory
 from pveops.domain.kernel import Kernels, read_kernels
 from pveops.domain.node import Node
+from pveops.domain.replication import read_replication
 from pveops.domain.rows import int_of, rows_of, text_of
 from pveops.domain.votes import Votes, read_votes
 from pveops.errors import NotFoundError, PveopsError
@@ -38,6 +39,8 @@ class ClusterAround(NamedTuple):
     ha: tuple[HaResource, ...] | None
     ceph: CephHealth | None
     busy: dict[str, tuple[str, ...] | None]
+    replicating: tuple[str, ...] = ()
+    """Replication jobs that copy now."""
     sees_all_guests: bool = True
     """False: there may be guests that the token cannot see."""
 
@@ -79,7 +82,7 @@ def find_node(inventory: Inventory, name: str) -> Node:
 
 
 def read_around(client: Client, scene: Scene, nodes: Iterable[str]) -> ClusterAround:
-    """Five requests, and one for each of the nodes that is online, to see what works there."""
+    """Six requests, and one for each of the nodes that is online, to see what works there."""
     inventory = scene.inventory
     return ClusterAround(
         is_quorate=scene.is_quorate,
@@ -92,6 +95,7 @@ def read_around(client: Client, scene: Scene, nodes: Iterable[str]) -> ClusterAr
             for name in nodes
             if name not in inventory.nodes_not_online
         },
+        replicating=_read_replicating(client),
         sees_all_guests=_sees_all_guests(client),
     )
 
@@ -144,6 +148,13 @@ def active_storages(inventory: Inventory, node: str) -> tuple[str, ...]:
 def _sees_all_guests(client: Client) -> bool:
     permissions = read_permissions_or_none(client)
     return permissions is not None and permissions.allows("/vms", "VM.Audit")
+
+
+def _read_replicating(client: Client) -> tuple[str, ...]:
+    try:
+        return tuple(job.id for job in read_replication(client).jobs if job.is_running)
+    except PveopsError:
+        return ()
 
 
 def _read_ha(client: Client) -> tuple[HaResource, ...] | None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.api.port import api_path
-from pveops.domain.rows import Row, flag_of, int_of, rows_of, text_of
-from pveops.errors import PveopsError
+from pveops.domain.rows import Row, flag_of, float_of, int_of, rows_of, text_of
+from pveops.domain.selection import resolve_guest
+from pveops.errors import NotFoundError, PveopsError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
+    from pveops.domain.facts import Scene
+
+
+_LATE_S = 600
+"""The scheduler takes one job of a node after the other, so some minutes late is in time."""
 
 
 class ReplicationJob(NamedTuple):
@@ -27,6 +33,16 @@ class ReplicationJob(NamedTuple):
     fail_count: int | None
     error: str
     """The last error; PVE's own words."""
+    last_try: int | None = None
+    duration_s: float | None = None
+    is_running: bool = False
+
+    def overdue_s(self, now: float) -> int:
+        """How long ago it should have run; 0: it is in time, or nobody knows."""
+        if not self.is_enabled or self.is_running or not self.next_sync:
+            return 0
+        late = int(now) - self.next_sync
+        return late if late > _LATE_S else 0
 
     @property
     def is_failing(self) -> bool:
@@ -69,4 +85,39 @@ def _job_of(row: Row, state: Row | None) -> ReplicationJob:
         next_sync=int_of(state, "next_sync") if state is not None else None,
         fail_count=int_of(state, "fail_count") if state is not None else None,
         error=text_of(state, "error") if state is not None else "",
+        last_try=int_of(state, "last_try") if state is not None else None,
+        duration_s=float_of(state, "duration") if state is not None else None,
+        is_running=bool(state and state.get("pid")),
+    )
+
+
+class SyncFacts(NamedTuple):
+    """A job that is to run now. name: its guest's."""
+
+    job: ReplicationJob
+    name: str
+    target_is_online: bool
+
+
+def read_sync_facts(client: Client, scene: Scene) -> tuple[SyncFacts, ...]:
+    """For a job by its id, or every job of a guest. Raises NotFoundError, AmbiguousError."""
+    word = scene.names[0]
+    jobs = read_replication(client).jobs
+    found = [job for job in jobs if job.id == word]
+    if not found:
+        try:
+            guest = resolve_guest(scene.inventory, word)
+        except NotFoundError:
+            names = ", ".join(job.id for job in jobs) or "none"
+            hint = f"a guest, or one of the jobs: {names}"
+            raise NotFoundError(f"there is no replication job {word!r}", hint=hint) from None
+        found = [job for job in jobs if job.vmid == guest.vmid]
+        if not found:
+            raise NotFoundError(
+                f"{guest.ref.label} has no replication job", hint="pve replication list"
+            )
+    online = {node.name for node in scene.inventory.nodes if node.is_online}
+    names_by_vmid = {guest.vmid: guest.name for guest in scene.inventory.guests}
+    return tuple(
+        SyncFacts(job, names_by_vmid.get(job.vmid, ""), job.target in online) for job in found
     )

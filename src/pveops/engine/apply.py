@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from pveops.engine.consent import check_code
+from pveops.engine.consent_receipt import check_receipt
+from pveops.engine.consent_signature import check_signature
 from pveops.engine.course import Course, Ending, is_settled, prolong
 from pveops.engine.executor import ItemRun
 from pveops.engine.gate import Verdict, judge_plan
@@ -36,17 +38,30 @@ from pveops.operations.catalog import get_operation
 from pveops.operations.operation import Tier
 from pveops.operations.plan import Item, Plan, canonical_json, decode_plan, plan_hash, plan_id
 
+if TYPE_CHECKING:
+    from pveops.config.policy import Level
+
 _KEEPS_LOCKS = frozenset({"unknown", "pending"})
+
+
+ConsentKind = Literal["policy", "grant", "terminal", "code", "receipt", "signature"]
+_LEVELS: dict[ConsentKind, Level] = {
+    "terminal": "G1",
+    "code": "G2",
+    "receipt": "G2",
+    "signature": "G4",
+}
 
 
 class Consent(NamedTuple):
     """How a person agreed, or why nobody had to.
 
-    kind: `policy` (the gate lets it through), `terminal` (asked in place), `code` (level G2).
-    text: the code, or what the person typed.
+    kind: `policy` (the gate lets it through), `grant` (a standing grant does), `terminal` (asked
+    in place, G1), `code` (G2), `receipt` (an agent's own prompt, G2), `signature` (G4).
+    text: the code, what the person typed, the receipt, or the signature.
     """
 
-    kind: Literal["policy", "terminal", "code"]
+    kind: ConsentKind
     text: str = ""
 
 
@@ -173,8 +188,15 @@ def _check_consent(
 ) -> None:
     if verdict.action == "deny":
         raise PolicyRefusedError(f"the policy denies it: {'; '.join(verdict.reasons)}")
+    _check_level(session, plan, verdict, consent)
     if consent.kind == "code":
         check_code(session.store, row, consent.text, now=session.clock.now())
+        return
+    if consent.kind == "receipt":
+        check_receipt(session.receipt_key, row, consent.text, now=session.clock.now())
+        return
+    if consent.kind == "signature":
+        check_signature(session.policy.consent.allowed_signers, row, plan, consent.text)
         return
     if consent.kind == "terminal":
         _check_typed(plan, verdict, consent.text)
@@ -182,6 +204,20 @@ def _check_consent(
     if verdict.action != "at_once":
         raise ConsentRequiredError(
             f"{row.id} needs a person's consent", hint=f"pve-apply {row.id} --code CODE"
+        )
+
+
+def _check_level(session: Session, plan: Plan, verdict: Verdict, consent: Consent) -> None:
+    """Whether that way of consenting is strong enough for the tier."""
+    level = _LEVELS.get(consent.kind)
+    tier = max(plan.tier, verdict.tier)
+    wanted = session.policy.consent.level_for(tier)
+    if level is not None and level < wanted:
+        raise ConsentInvalidError(
+            f"the policy asks for consent of level {wanted} to tier {tier}",
+            hint="a signature, made on another machine: docs/howto/consent.md"
+            if wanted == "G4"
+            else "a code: docs/howto/consent.md",
         )
 
 

@@ -65,7 +65,8 @@ def request_change(
         )
     row = store_plan(session, plan)
     if verdict.action == "at_once":
-        receipt = apply_plan(session, row.id, Consent("policy"), on_claimed)
+        consent = Consent("grant" if verdict.is_granted else "policy")
+        receipt = apply_plan(session, row.id, consent, on_claimed)
         return Change(proposal, row.id, receipt)
     if confirm is not None and session.actor.kind == "person" and verdict.terminal_is_enough:
         typed = confirm(plan, row.id, verdict)

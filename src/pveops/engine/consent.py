@@ -10,50 +10,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import subprocess
-from collections.abc import Callable, Sequence
 
+from pveops.engine.senders import Sender
 from pveops.engine.store import ConsentRow, PlanRow, Store
-from pveops.errors import ConfigError, ConsentInvalidError
+from pveops.errors import ConsentInvalidError
 from pveops.redact import register_secret
 
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """No 0/O, 1/I/L, U: a code is read aloud and typed."""
 _CODE_LENGTH = 8
 _MAX_SENT = 3
-_SEND_TIMEOUT_S = 6
-
-Sender = Callable[[str], None]
-"""Delivers one message to the person; raises ConfigError when it cannot."""
-
-
-def command_sender(command: Sequence[str]) -> Sender:
-    """A sender that runs `command` with the message on its standard input."""
-
-    def send(message: str) -> None:
-        try:
-            done = subprocess.run(
-                list(command),
-                input=message.encode(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                timeout=_SEND_TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ConfigError(
-                f"the consent message could not be sent: {error}",
-                hint="check `consent.sender` of the profile with `pve doctor`",
-            ) from error
-        if done.returncode != 0:
-            text = done.stderr.decode(errors="replace").strip()[:200]
-            raise ConfigError(
-                f"the consent message could not be sent: {command[0]} ended with "
-                f"{done.returncode}: {text}",
-                hint="check `consent.sender` of the profile with `pve doctor`",
-            )
-
-    return send
 
 
 def send_code(

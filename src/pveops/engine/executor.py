@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pveops.api.tasks import OnProgress, OutcomeKind, TaskOutcome, judge_exitstatus, wait_for_task
+from pveops.api.upload import Upload
 from pveops.domain.vmid import next_id
 from pveops.engine.goals import wait_for_goal
 from pveops.engine.goals.sight import Sight
@@ -222,7 +223,9 @@ class ItemRun:
         """Send once; what came of it is in the journal when this returns."""
         try:
             self._announce(number, call)
-            data = self._tools.writer.write(call.method, call.path, dict(call.params))
+            data = self._tools.writer.write(
+                call.method, call.path, dict(call.params), self._upload_of(call)
+            )
         except OutcomeUnknownError as error:
             self._record.write(
                 "lost", step=number, server_time=self._sent_at, message=error.message
@@ -237,6 +240,12 @@ class ItemRun:
         self._record.write("answer", step=number, upid=self._upid, answer=self._answer)
         self._note_effect(call)
         return None
+
+    def _upload_of(self, call: Call) -> Upload | None:
+        if not call.file:
+            return None
+        told = lambda sent: self._progress("uploading", sent / max(1, call.file_bytes))  # noqa: E731
+        return Upload(call.file, call.file_bytes, told)
 
     def _announce(self, number: int, call: Call) -> None:
         """Record the intent, in both books, before a byte is sent."""

@@ -12,14 +12,15 @@ from pveops.operations.catalog import get_operation
 from pveops.operations.guest_exec import split_command
 from pveops.operations.operation import Operation, Tier
 from pveops.operations.plan import Item, Plan, Scalar, Target
-from pveops.units import HOUR_S
+from pveops.units import DAY_S, HOUR_S
 
 if TYPE_CHECKING:
-    from pveops.config.policy import Policy
+    from pveops.config.policy import Grant, Policy
     from pveops.context import Actor
     from pveops.engine.session import Session
 
 Action = Literal["at_once", "consent", "deny"]
+_UNATTENDED = "nobody attends the caller"
 _STRICTNESS: dict[str, int] = {"at_once": 0, "consent": 1, "deny": 2}
 
 
@@ -34,14 +35,17 @@ class Verdict(NamedTuple):
     """How long a plan of it stays valid."""
     terminal_is_enough: bool
     """Whether a person at a terminal may agree in place (level G1)."""
+    is_granted: bool = False
+    """Whether a standing grant lets it through."""
 
 
 def judge(
     session: Session, operation: Operation, items: Sequence[Item], params: Mapping[str, Scalar]
 ) -> Verdict:
     """The verdict on an operation about to be planned."""
-    since = session.clock.now() - HOUR_S
-    recent = 0 if session.actor.kind == "person" else session.store.count_unasked_runs(since)
+    now = session.clock.now()
+    is_person = session.actor.kind == "person"
+    recent = 0 if is_person else session.store.count_unasked_runs(now - HOUR_S)
     return judge_targets(
         session.policy,
         session.actor,
@@ -51,6 +55,47 @@ def judge(
         raises=_raises(items),
         recent_changes=recent,
         has_channel=session.sender is not None,
+        now=now,
+        grant=_find_grant(session, operation, _touched(items), now),
+    )
+
+
+def _find_grant(
+    session: Session, operation: Operation, targets: Sequence[Target], now: float
+) -> Grant | None:
+    """The standing grant that all of it falls under."""
+    for grant in session.grants:
+        if (
+            operation.id in grant.operations
+            and session.actor.kind in grant.actors
+            and grant.is_valid(now)
+            and len(targets) <= grant.max_targets
+            and all(_is_granted(grant, target) for target in targets)
+            and session.store.count_granted_runs(operation.id, now - DAY_S) < grant.per_day
+        ):
+            return grant
+    return None
+
+
+def _is_granted(grant: Grant, target: Target) -> bool:
+    return bool(grant.guests.why(target.id, target.name, target.tags, target.pool))
+
+
+def judge_guests(
+    session: Session, operation: Operation, targets: Sequence[Target], actor: Actor
+) -> Verdict:
+    """What the gate would say to a caller about these guests, before anything is planned."""
+    asked = session._replace(actor=actor)
+    now = session.clock.now()
+    return judge_targets(
+        session.policy,
+        actor,
+        operation,
+        targets,
+        {},
+        has_channel=session.sender is not None,
+        now=now,
+        grant=_find_grant(asked, operation, targets, now),
     )
 
 
@@ -65,6 +110,8 @@ def judge_plan(session: Session, plan: Plan) -> Verdict:
         plan.params,
         raises=_raises(plan.items),
         has_channel=session.sender is not None,
+        now=session.clock.now(),
+        grant=_find_grant(session, operation, _touched(plan.items), session.clock.now()),
     )
     if verdict.tier >= plan.tier:
         return verdict
@@ -98,6 +145,8 @@ def judge_targets(
     raises: tuple[str, ...] = (),
     recent_changes: int = 0,
     has_channel: bool = False,
+    now: float | None = None,
+    grant: Grant | None = None,
 ) -> Verdict:
     """The verdict, from values alone.
 
@@ -107,6 +156,8 @@ def judge_targets(
         for what cannot be undone: an agent can drive a terminal, and hide its marks.
     """
     raising = (*_reasons_to_raise(policy, actor, targets, params, recent_changes), *raises)
+    if _is_off_hours(policy, actor, now):
+        raising = (*raising, "it is outside of the policy's hours")
     if operation.tier == Tier.REVERSIBLE and any(
         target.is_new and not policy.allows_creation_in(target.pool) for target in targets
     ):
@@ -114,10 +165,29 @@ def judge_targets(
     tier = min(Tier.IRREVERSIBLE, operation.tier + (1 if raising else 0))
     reasons = (f"{operation.id} is tier {operation.tier}", *raising)
     verdict = _decide(policy, actor, operation, tier, reasons, has_channel=has_channel)
+    if now is not None and grant is not None and _is_enough(operation, policy, raising):
+        why = f"a standing grant covers it until {grant.until}"
+        verdict = verdict._replace(
+            action="at_once", tier=operation.tier, reasons=(reasons[0], why), is_granted=True
+        )
     unlisted = _unlisted_command(policy, operation, targets, params)
     if unlisted:
         return verdict._replace(action="deny", reasons=(*verdict.reasons, unlisted))
     return verdict
+
+
+def _is_off_hours(policy: Policy, actor: Actor, now: float | None) -> bool:
+    if now is None or policy.hours is None or actor.kind == "person":
+        return False
+    return not policy.hours.covers(now)
+
+
+def _is_enough(operation: Operation, policy: Policy, raising: Sequence[str]) -> bool:
+    """A grant stands for a person who is not there, and for nothing else that asks for more."""
+    others = [reason for reason in raising if reason != _UNATTENDED]
+    return (
+        operation.tier <= Tier.DISRUPTIVE and not others and operation.id not in policy.operations
+    )
 
 
 def _unlisted_command(
@@ -151,7 +221,7 @@ def _reasons_to_raise(
     if len(targets) > policy.max_targets:
         yield f"{len(targets)} targets are more than {policy.max_targets}"
     if actor.kind == "unattended":
-        yield "nobody attends the caller"
+        yield _UNATTENDED
     if actor.has_read_free_text and actor.kind != "person":
         yield "the caller has just read text that others wrote"
     if actor.kind != "person" and recent_changes >= policy.max_changes_per_hour:

@@ -13,15 +13,22 @@ from pveops.domain.ha import read_resource
 from pveops.domain.inventory import read_inventory
 from pveops.domain.job import find_job
 from pveops.domain.node_power import read_up
+from pveops.domain.pool import read_pool
+from pveops.domain.upload_facts import file_text
+from pveops.engine.volume_use import read_uses
 from pveops.errors import NotFoundError, StalePlanError
 from pveops.operations.guards import (
+    FILE,
     HA,
+    USE,
     backup_guard,
     backups_place,
     guest_guards,
     ha_guard,
     job_guards,
     node_guards,
+    pool_guard,
+    use_guard,
 )
 from pveops.operations.plan import Item, Scalar, Target
 from pveops.operations.task import task_guards
@@ -67,11 +74,15 @@ def _read(client: Client, item: Item) -> dict[str, Scalar]:
     target = item.source or item.target
     if not item.guards:
         return {}
-    now = _read_backups(client, item) | _read_ha(client, item)
+    now = _read_backups(client, item) | _read_ha(client, item) | _read_files(item)
     if target.kind == "task":
         return now | task_guards(get_status(client, target.id).is_running)
+    if target.kind == "volume":
+        return now | _read_use(client, item)
     if target.kind == "node":
         return now | _read_node(client, target.id)
+    if target.kind == "pool":
+        return now | pool_guard(read_pool(client, target.id))
     if target.kind == "job":
         return now | job_guards(find_job(client, target.id))
     if target.kind in {"qemu", "lxc"}:
@@ -97,6 +108,27 @@ def _read_ha(client: Client, item: Item) -> dict[str, Scalar]:
         noun, _, sid = field.partition("/")
         if noun == HA:
             found |= ha_guard(sid, read_resource(client, sid))
+    return found
+
+
+def _read_files(item: Item) -> dict[str, Scalar]:
+    """Local files that the plan sends."""
+    return {
+        field: file_text(field.partition("/")[2])
+        for field in item.guards
+        if field.partition("/")[0] == FILE
+    }
+
+
+def _read_use(client: Client, item: Item) -> dict[str, Scalar]:
+    """Every configuration that could name the volume, once more."""
+    found: dict[str, Scalar] = {}
+    for field in item.guards:
+        noun, _, rest = field.partition("/")
+        if noun == USE:
+            storage, _, volid = rest.partition("/")
+            uses = read_uses(client, storage, item.target.node, volid)
+            found |= use_guard(storage, volid, uses)
     return found
 
 

@@ -12,7 +12,7 @@ from pveops.api.tasks import list_tasks
 from pveops.engine.goals import look, wait_for_goal
 from pveops.engine.goals.sight import Sight
 from pveops.errors import AccessError, PveopsError
-from pveops.operations.plan import Call, Item, WaitState
+from pveops.operations.plan import NO_ID, Call, Item, WaitState
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -86,7 +86,7 @@ def _find_tasks(
     if not call.task_types:
         return []
     since = int(sent_at) - _SLACK_S
-    subject = call.task_id or item.target.id
+    subject = "" if call.task_id == NO_ID else call.task_id or item.target.id
     # Tasks that are about no guest, such as downloads, are told apart by their whole id below.
     rows = list_tasks(
         client,

@@ -90,6 +90,7 @@ def propose(session: Session, ask: Ask) -> Proposal:
     decisions: tuple[Decision, ...] = tuple(
         decide(operation.id, fact, dict(ask.params)) for fact in facts
     )
+    decisions = _with_common(operation, facts, decisions)
     _refuse_blocked(decisions)
     items = arrange([decision.item for decision in decisions if decision.item is not None])
     if not items:
@@ -99,6 +100,17 @@ def propose(session: Session, ask: Ask) -> Proposal:
     verdict = judge(session, operation, items, ask.params)
     plan = _plan(session, ask, decisions, items, verdict)
     return Proposal(operation, decisions, plan, verdict)
+
+
+def _with_common(
+    operation: Operation, facts: Sequence[object], decisions: tuple[Decision, ...]
+) -> tuple[Decision, ...]:
+    """What only all of them together show is told with the first."""
+    if not operation.checks or len(decisions) < 2:
+        return decisions
+    found: Sequence[Finding] = tuple(_load(operation.checks)(facts))
+    first, *rest = decisions
+    return (first._replace(findings=(*found, *first.findings)), *rest)
 
 
 def _resolve(inventory: Inventory, ask: Ask) -> tuple[Guest, ...]:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.engine.audit import AuditLog
-from pveops.engine.consent import Sender
+from pveops.engine.senders import Sender
 from pveops.engine.store import Store
 from pveops.engine.tools import Progress, Tools
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
     from pveops.clock import Clock
-    from pveops.config.policy import Policy
+    from pveops.config.policy import Grant, Policy
     from pveops.context import Actor
 
 
@@ -40,6 +40,10 @@ class Session(NamedTuple):
     """How a consent code reaches a person; None: no way is configured."""
     templates_dir: Path | None = None
     """Where the user's own templates for guests lie; None: only ours are known."""
+    grants: tuple[Grant, ...] = ()
+    """What a person agreed to ahead of time, as far as that counts."""
+    receipt_key: bytes | None = None
+    """With what the plugin of an agent's own prompt signs approvals; None: those do not count."""
     on_progress: Progress | None = None
     """Who watches; None: nobody."""
 

@@ -253,6 +253,14 @@ class Store:
         sql = "SELECT COUNT(*) FROM runs WHERE consent = 'policy' AND created >= ?"
         return int(self._one(sql, int(since))[0])
 
+    def count_granted_runs(self, operation: str, since: float) -> int:
+        """How many runs of an operation a standing grant has let through since then."""
+        sql = (
+            "SELECT COUNT(*) FROM runs JOIN plans ON plans.id = runs.plan "
+            "WHERE runs.consent = 'grant' AND plans.operation = ? AND runs.created >= ?"
+        )
+        return int(self._one(sql, operation, int(since))[0])
+
     def get_run(self, run_id: str) -> RunRow:
         """The run of that id. Raises NotFoundError."""
         row = self._one("SELECT * FROM runs WHERE id = ?", run_id)

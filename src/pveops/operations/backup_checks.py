@@ -6,7 +6,7 @@ Storage.pm and Storage/Plugin.pm (pve-storage).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pveops.domain.backup import Backup
 from pveops.domain.backup_facts import PruneFacts, RunFacts, VolumeFacts
@@ -358,3 +358,29 @@ def going_of(facts: PruneFacts) -> tuple[tuple[Backup, str], ...]:
             if each.mark == "remove" and not each.backup.is_protected
         )
     )
+
+
+def check_together(every: Sequence[RunFacts]) -> Iterator[Finding]:
+    """Whether a storage has room for the backups of all, by the sizes of the last ones."""
+    wanted: dict[str, int] = {}
+    free: dict[str, int] = {}
+    for facts in every:
+        storage = facts.storage
+        if storage is None or not storage.has_figures or storage.type == "pbs":
+            continue
+        place = storage.storage if storage.is_shared else f"{storage.storage} of {storage.node}"
+        free[place] = storage.total_bytes - storage.used_bytes
+        sizes = [each.size_bytes for each in facts.existing or ()]
+        wanted[place] = wanted.get(place, 0) + (sizes[-1] if sizes else 0)
+    for place, size in sorted(wanted.items()):
+        if size > free[place]:
+            yield Finding(
+                "storage.full",
+                "block",
+                "cluster",
+                f"the last backups of all of them took {format_bytes(size)} on {place}, and "
+                f"{format_bytes(max(0, free[place]))} are free",
+                evidence="/cluster/resources",
+                remedy="free space there, back up fewer at once, or choose another storage with "
+                "--storage",
+            )

@@ -15,7 +15,7 @@ from pveops.operations.plan import Call, Item, Scalar, Target, WaitState, WaitTa
 _TASK_S = 86_400.0
 _GRACE_S = 30.0
 _LENGTHS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
-_ENDINGS = {
+ENDINGS = {
     "iso": (".iso", ".img"),
     "vztmpl": (".tar.gz", ".tar.xz", ".tar.zst", ".tar"),
     "import": (".qcow2", ".raw", ".vmdk", ".ova"),
@@ -35,7 +35,7 @@ def decide_download(_operation: str, facts: DownloadFacts, params: dict[str, Sca
     if facts.files is not None and file in facts.files:
         return Decision(target, (), is_already_so=True, state=f"on {storage.storage}")
     checksum = _checksum(params)
-    found = tuple(_check(facts, content))
+    found = tuple(check_content(facts, content))
     if blocks_among(found):
         return Decision(target, found)
     call = Call(
@@ -69,17 +69,22 @@ def _file_name(params: dict[str, Scalar]) -> str:
         raise UsageError(
             "a URL with a password in it would stand in PVE's logs", hint="use one without"
         )
-    if content not in _ENDINGS:
-        raise UsageError("what is it?", hint=f"--content {' or '.join(_ENDINGS)}")
+    if content not in ENDINGS:
+        raise UsageError("what is it?", hint=f"--content {' or '.join(ENDINGS)}")
     file = str(params.get("filename") or parts.path.rpartition("/")[2])
-    if not _NAME.fullmatch(file):
-        raise UsageError(f"{file!r} is no file name", hint="--filename NAME")
-    if not file.lower().endswith(_ENDINGS[content]):
-        raise UsageError(
-            f"{content} files end with {', '.join(_ENDINGS[content])}; {file!r} does not",
-            hint="--filename NAME",
-        )
+    check_file_name(file, content, "--filename NAME")
     return file
+
+
+def check_file_name(file: str, content: str, hint: str) -> None:
+    """Raises UsageError for a name that PVE would change, or not list as that content."""
+    if not _NAME.fullmatch(file):
+        raise UsageError(f"{file!r} is no file name", hint=hint)
+    if not file.lower().endswith(ENDINGS[content]):
+        raise UsageError(
+            f"{content} files end with {', '.join(ENDINGS[content])}; {file!r} does not",
+            hint=hint,
+        )
 
 
 def _checksum(params: dict[str, Scalar]) -> dict[str, Scalar]:
@@ -98,7 +103,8 @@ def _checksum(params: dict[str, Scalar]) -> dict[str, Scalar]:
     return {"checksum": checksum, "checksum-algorithm": algorithm}
 
 
-def _check(facts: DownloadFacts, content: str) -> Iterator[Finding]:
+def check_content(facts: DownloadFacts, content: str) -> Iterator[Finding]:
+    """Whether the storage takes that, and can be looked at."""
     storage = facts.storage
     if content not in storage.content:
         yield Finding(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from pveops.operations.catalog import OPERATIONS
-from pveops.operations.operation import Operation, Privilege, Targets, Tier
+from pveops.operations.operation import Operation, Privilege, Tier
 from pveops.operations.rows import power
 from pveops.schema.privileges import privilege_in
 
@@ -36,6 +36,8 @@ BEYOND = frozenset(
 )
 """Nodes, accounts, whole storages, and the inside of guests: no token gets them by its grade."""
 
+_MAKING = frozenset({"VM.Allocate", "Pool.Allocate", "Datastore.AllocateTemplate"})
+"""What makes guests, pools and files, which is no everyday work."""
 _POWER = frozenset(row.id for row in power.ROWS)
 
 
@@ -61,7 +63,8 @@ def grade_of(operation: Operation) -> Grade:
         return Grade.READ
     if operation.tier >= Tier.IRREVERSIBLE:
         return Grade.DANGER
-    is_everyday = operation.tier <= Tier.REVERSIBLE and operation.targets is not Targets.NEW
+    makes = any(need.name in _MAKING for need in operation.privileges)
+    is_everyday = operation.tier <= Tier.REVERSIBLE and not makes
     return Grade.OPERATE if is_everyday or operation.id in _POWER else Grade.BUILD
 
 
@@ -77,14 +80,14 @@ def operations_up_to(grade: Grade) -> tuple[Operation, ...]:
 
 
 def needs_of(operation: Operation, release: str) -> tuple[Privilege, ...]:
-    """What an operation asks for, by the names of a release of PVE."""
-    return tuple(
-        each._replace(
-            name=privilege_in(each.name, release),
-            instead=tuple(privilege_in(name, release) for name in each.instead),
-        )
-        for each in operation.privileges
-    )
+    """What an operation asks for, by the paths and names of a release of PVE."""
+    return tuple(_in_release(each, release) for each in operation.privileges)
+
+
+def _in_release(need: Privilege, release: str) -> Privilege:
+    path, name = privilege_in(need.path, need.name, release)
+    instead = tuple(privilege_in(need.path, other, release)[1] for other in need.instead)
+    return need._replace(path=path, name=name, instead=instead)
 
 
 def is_reading(name: str) -> bool:

@@ -9,6 +9,8 @@ from pveops.domain.backup import Backup, summarize_backups
 from pveops.domain.guest import GuestConfig, GuestState
 from pveops.domain.ha import resource_text
 from pveops.domain.job import BackupJob, job_text
+from pveops.domain.pool import Pool, pool_text
+from pveops.domain.volume_facts import VolumeUse
 from pveops.operations.plan import Scalar
 
 
@@ -29,6 +31,28 @@ def guest_guards(state: GuestState, config: GuestConfig) -> dict[str, Scalar]:
 def node_guards(status: str, running: Iterable[int]) -> dict[str, Scalar]:
     """That a node is as it was, and that nothing else runs on it. running: vmids."""
     return {"status": status, "running": ",".join(map(str, sorted(running)))}
+
+
+FILE = "file"
+
+
+def file_guard(path: str, size_bytes: int, mtime_ns: int) -> dict[str, Scalar]:
+    """That a local file is as it was."""
+    return {f"{FILE}/{path}": f"{size_bytes} bytes of {mtime_ns}"}
+
+
+USE = "use"
+
+
+def use_guard(storage: str, volid: str, uses: Iterable[VolumeUse]) -> dict[str, Scalar]:
+    """That the same guests name a volume still: none, where it is to be deleted."""
+    told = sorted(f"{use.vmid} {use.key}" for use in uses)
+    return {f"{USE}/{storage}/{volid}": "; ".join(told)}
+
+
+def pool_guard(pool: Pool | None) -> dict[str, Scalar]:
+    """That a pool has the same members still."""
+    return {"pool": pool_text(pool)}
 
 
 HA = "ha"

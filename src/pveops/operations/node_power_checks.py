@@ -35,6 +35,7 @@ def check_around(around: ClusterAround, *, is_strict: bool) -> Iterator[Finding]
     yield from _check_ha(around, "block" if is_strict else "warn")
     yield from _check_ceph(around)
     yield from _check_busy(around)
+    yield from check_replication(around)
     yield from check_sight(around)
 
 
@@ -141,6 +142,19 @@ def _check_busy(around: ClusterAround) -> Iterator[Finding]:
                 evidence=", ".join(tasks[:3]),
                 remedy=f"wait for it: `pve task wait {tasks[0]}`",
             )
+
+
+def check_replication(around: ClusterAround) -> Iterator[Finding]:
+    """Copies of disks that are being made."""
+    if around.replicating:
+        yield Finding(
+            "node.busy",
+            "block",
+            "cluster",
+            f"replication is at work: {', '.join(around.replicating)}",
+            evidence="/nodes/NODE/replication",
+            remedy="it takes minutes at most; look with `pve replication status`",
+        )
 
 
 def check_node(facts: NodePower, *, with_guests: bool, restarts: bool) -> Iterator[Finding]:

@@ -97,6 +97,11 @@ class Operation(NamedTuple):
     reads: str = READ_STATE
     """For changes, where the facts come from: `module:function`. Called with a client, a guest
     and the scene, once a guest; for `Targets.NEW` with client and scene, once."""
+    checks: str = ""
+    """What has to be looked at for all targets together: `module:function`, pure. Called with the
+    facts about all of them, it gives findings."""
+    is_many: bool = False
+    """For `Targets.OTHER`: several names may be given."""
     is_sequential: bool = False
     """One target after the other, since each loads storage or locks something shared."""
     is_one_per_node: bool = False

@@ -21,6 +21,7 @@ _ID_LENGTH = 12
 Scalar = str | int | float | bool | None
 
 
+NO_ID = "-"
 VMID = "{vmid}"
 """In paths of an item that makes a guest: the id that the guest gets."""
 
@@ -42,7 +43,10 @@ class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
     task_node: str = ""
     """Where its task runs, when that is not the target's node."""
     task_id: str = ""
-    """The id that its task carries, when that is not the target's."""
+    """The id that its task carries, when that is not the target's; NO_ID: it carries none."""
+    file: str = ""
+    """A local file that goes along, by its whole path."""
+    file_bytes: int = 0
     is_late: bool = False
     """Its effect shows only after a while, and no task tells of it: that the state is as before
     does not mean that the call was lost."""

@@ -78,21 +78,23 @@ _WORDS = {
 
 _AGENT = "VM.GuestAgent."
 _SPLIT_IN = (9, 0)
-_UNSPLIT = "VM.Monitor"
-"""Before 9.0, one privilege for a VM's monitor and all of its guest agent, commands included."""
+_BEFORE = {"VM.Replicate": ("/storage", "Datastore.Allocate")}
 
 Params = Mapping[str, Any]
 
 
-def privilege_in(name: str, release: str) -> str:
-    """What a privilege of PVE 9 is called in another release; the nearest that holds it.
+def privilege_in(path: str, name: str, release: str) -> tuple[str, str]:
+    """The path and name of a privilege of PVE 9 in another release; the nearest that holds it.
 
-    pve-access-control 9.0 took VM.Monitor apart into VM.GuestAgent.*, and made HA and migration
-    do without it (AccessControl.pm, $valid_privs).
+    pve-access-control 9.0 took VM.Monitor, one privilege for a VM's monitor and all of its guest
+    agent, apart into VM.GuestAgent.*, and made VM.Replicate, for what had taken
+    Datastore.Allocate on all storages (AccessControl.pm, $valid_privs; API2/Replication.pm).
     """
-    if name.startswith(_AGENT) and version_key(release) < _SPLIT_IN:
-        return _UNSPLIT
-    return name
+    if version_key(release) >= _SPLIT_IN:
+        return path, name
+    if name.startswith(_AGENT):
+        return path, "VM.Monitor"
+    return _BEFORE.get(name, (path, name))
 
 
 def required_privileges(method: Method, params: Params) -> Requirement:

@@ -74,6 +74,11 @@ def _raw(request: PortRequest) -> RawRequest:
     if request.method in {"GET", "DELETE"}:
         target += f"?{encoded}" if encoded else ""
         return RawRequest(request.method, target, headers)
+    upload = getattr(request, "upload", None)
+    if upload is not None:
+        body = upload.body(request.params)
+        headers["content-type"] = body.content_type
+        return RawRequest(request.method, target, headers, b"".join(body.chunks()))
     headers["content-type"] = _FORM
     return RawRequest(request.method, target, headers, encoded.encode())
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pveops.sim.upload import UploadedFile
+
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
@@ -16,6 +18,8 @@ class RawRequest:
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    uploaded: UploadedFile | None = None
+    """What a large upload brought; its bytes were measured and let go of."""
 
 
 @dataclass(slots=True)

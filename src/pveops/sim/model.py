@@ -22,10 +22,12 @@ from pveops.sim.ha import HighAvailability
 from pveops.sim.node_settings import NodeSettings
 from pveops.sim.notification import Notifications
 from pveops.sim.pool import Pools
+from pveops.sim.replication import JobState
 from pveops.sim.sections import Sections, new_sections
 from pveops.sim.storage import Storages
 from pveops.sim.tasks import Task
 from pveops.sim.timeline import Timeline
+from pveops.sim.upload import UploadedFile
 from pveops.sim.version import Version
 
 KERNEL = "6.17.4-2-pve"
@@ -62,7 +64,7 @@ class Node:
     """Rows of GET apt/update."""
     vzdump_lock: Task | None = None
     """Who holds /var/run/vzdump.lock."""
-    temporary_files: dict[str, bytes] = field(default_factory=dict)
+    temporary_files: dict[str, UploadedFile] = field(default_factory=dict)
     """Uploads below /var/tmp by path, until their task has taken them."""
     kernel: str = KERNEL
     """What runs since the last boot."""
@@ -118,6 +120,8 @@ class Cluster:
     """jobs.cfg by id, oldest first."""
     replication_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """replication.cfg by id."""
+    replication_states: dict[str, JobState] = field(default_factory=dict)
+    """How the jobs went."""
     web: dict[str, int] = field(default_factory=dict)
     """What there is to download: the size of the file by its URL. All else leads nowhere."""
     appliances: list[dict[str, str]] = field(default_factory=list)

@@ -18,6 +18,7 @@ def read_upload(node: Node, request: RawRequest) -> dict[str, Any]:
         text = f"upload 'Content-Type '{content_type}' not implemented"
         raise ApiError(506, text, has_body=False)
     try:
-        return dict(spool_upload(node, parse_upload(boundary, request.body)))
+        uploaded = request.uploaded or parse_upload(boundary, request.body)
+        return dict(spool_upload(node, uploaded))
     except UploadError as error:
         raise ApiError(error.status, error.reason, has_body=False) from error

@@ -21,6 +21,7 @@ from pveops.sim.control import ControlServer
 from pveops.sim.http.server import NodeServer
 from pveops.sim.model import Cluster
 from pveops.sim.seeds import build
+from pveops.sim.seeds.accounts import AGENT, READER, READER_NAME
 from pveops.sim.timeline import Timeline
 from pveops.sim.version import VERSIONS
 
@@ -42,9 +43,17 @@ class Served(NamedTuple):
             "endpoints": list(self.endpoints),
             "control": self.control,
             "ca_file": self.ca_file,
+            "ca_pem": self.cluster.ca_certificate,
             "root_password": self.root_password,
             "token": {"id": self.token_id, "secret": self.token_secret},
+            "reader": self._reader(),
         }
+
+    def _reader(self) -> dict[str, str]:
+        """The token that only reads; empty where the seed has none."""
+        user = self.cluster.access.users.get(AGENT)
+        token = user.tokens.get(READER_NAME) if user else None
+        return {"id": READER, "secret": token.secret} if token else {"id": "", "secret": ""}
 
 
 @contextmanager

@@ -8,7 +8,9 @@ Content-Disposition.
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,11 +23,13 @@ _FIELD_LINE = 1325
 
 
 class UploadedFile(NamedTuple):
-    """What an upload brought."""
+    """What an upload brought: its size and checksums, and the bytes themselves nowhere."""
 
     params: dict[str, str]
     """`content`, `filename` and the checksum, as far as they were found."""
-    data: bytes
+    size_bytes: int
+    digest: Callable[[str], str]
+    """The checksum by the name of its algorithm."""
 
 
 class UploadError(Exception):
@@ -51,7 +55,41 @@ def find_boundary(content_type: str) -> str | None:
 
 
 def parse_upload(boundary: str, body: bytes) -> UploadedFile:
-    """Fields and file of a multipart body; raises `UploadError`."""
+    """Fields and file of a multipart body that is there whole; raises `UploadError`."""
+    params, rest = parse_head(boundary, body)
+    data = re.match(rb"(.*?)" + closing(boundary), rest, re.S)
+    if data is None:
+        raise _failed()
+    content = data[1]
+    return UploadedFile(params, len(content), lambda name: hashlib.new(name, content).hexdigest())
+
+
+def take_stream(boundary: str, first: bytes, more: Iterator[bytes]) -> UploadedFile:
+    """As `parse_upload`, for a body of any size: its data is measured and let go of.
+
+    first: at least all up to the beginning of the file.
+    """
+    params, rest = parse_head(boundary, first)
+    keep = len(closing(boundary)) + 8
+    name = params.get("checksum-algorithm") or "sha256"
+    hasher, size = hashlib.new(name), 0
+    for chunk in more:
+        rest += chunk
+        if len(rest) > keep:
+            hasher.update(rest[:-keep])
+            size += len(rest) - keep
+            rest = rest[-keep:]
+    end = re.search(closing(boundary), rest, re.S)
+    if end is None:
+        raise _failed()
+    hasher.update(rest[: end.start()])
+    size += end.start()
+    found = hasher.hexdigest()
+    return UploadedFile(params, size, lambda asked: found if asked == name else "")
+
+
+def parse_head(boundary: str, body: bytes) -> tuple[dict[str, str], bytes]:
+    """The fields, and what follows the head of the file's part; raises `UploadError`."""
     delimiter = b"--" + re.escape(boundary.encode("latin-1", "replace")) + _NEWLINE
     start = re.search(delimiter, body)
     if start is None:
@@ -73,12 +111,12 @@ def parse_upload(boundary: str, body: bytes) -> UploadedFile:
             f"{_ORIGIN} {_FIELD_LINE}."
         )
     params["filename"] = head[3].decode("latin-1").strip()
-    rest = _after_headers(rest[head.end() :])
-    close = rb"--" + re.escape(boundary.encode("latin-1", "replace")) + rb"--"
-    data = re.match(rb"(.*?)(?:\r?\n)?" + close, rest, re.S)
-    if data is None:
-        raise _failed()
-    return UploadedFile(params, data[1])
+    return params, _after_headers(rest[head.end() :])
+
+
+def closing(boundary: str) -> bytes:
+    """A pattern for the end of the file and of the body."""
+    return rb"(?:\r?\n)?--" + re.escape(boundary.encode("latin-1", "replace")) + rb"--"
 
 
 def _take_field(rest: bytes, name: str, delimiter: bytes, params: dict[str, str]) -> bytes:
@@ -125,5 +163,5 @@ def _died(text: str) -> UploadError:
 def spool_upload(node: Node, uploaded: UploadedFile) -> dict[str, str]:
     """Keep the data in /var/tmp of the node that received it; the parameters of the method."""
     path = f"/var/tmp/pveupload-{node.cluster.random.getrandbits(128):032x}"  # noqa: S108
-    node.temporary_files[path] = uploaded.data
+    node.temporary_files[path] = uploaded
     return uploaded.params | {"tmpfilename": path}

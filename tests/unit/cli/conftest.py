@@ -14,6 +14,7 @@ from pveops.cli.call import Call
 from pveops.cli.process import run_call
 from pveops.cli.wiring import Connection
 from pveops.clock import VirtualClock
+from pveops.config.profiles import ConsentConfig
 
 NOW = 1_760_000_000
 TOKEN = "ops@pve!agent"
@@ -224,7 +225,12 @@ class CommandLine:
             stdout=stdout,
             stderr=stderr,
             connect=lambda _call, _wiring: Connection(
-                "home", "fingerprint", TOKEN, self.cluster, self.sender, self.documents
+                "home",
+                "fingerprint",
+                TOKEN,
+                self.cluster,
+                ConsentConfig(self.sender),
+                self.documents,
             ),
         )
         return Outcome(run_call(call), stdout.getvalue(), stderr.getvalue())

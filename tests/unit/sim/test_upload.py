@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
-from pveops.sim.upload import UploadError, find_boundary, parse_upload
+from pveops.sim.upload import UploadError, find_boundary, parse_upload, take_stream
 
 _DATA = bytes(range(256))
 
@@ -33,7 +35,8 @@ def test_fields_then_file_is_the_right_order() -> None:
         + _END
     )
     found = parse_upload("XX", body)
-    assert found.data == _DATA
+    assert found.size_bytes == len(_DATA)
+    assert found.digest("sha256") == hashlib.sha256(_DATA).hexdigest()
     assert found.params == {
         "content": "iso",
         "checksum-algorithm": "md5",
@@ -45,7 +48,7 @@ def test_fields_then_file_is_the_right_order() -> None:
 def test_a_field_after_the_file_is_taken_for_data() -> None:
     found = parse_upload("XX", _file() + _field("content", "iso") + _END)
     assert "content" not in found.params
-    assert found.data.startswith(_DATA)
+    assert found.size_bytes > len(_DATA)
 
 
 def test_a_checksum_before_its_algorithm_ends_in_a_bare_400() -> None:
@@ -84,3 +87,20 @@ def test_quotes_belong_to_the_boundary() -> None:
     assert find_boundary('multipart/form-data; boundary="XX"') == '"XX"'
     assert find_boundary("multipart/form-data; boundary=XX") == "XX"
     assert find_boundary("multipart/form-data") is None
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 300, 1000])
+def test_a_stream_is_measured_as_the_whole_is(size: int) -> None:
+    body = _field("content", "iso") + _file() + b"x" * 5 + b"\r\n" + _END
+    whole = parse_upload("XX", body)
+    start = len(_field("content", "iso") + _file()) - len(_DATA)
+    rest = [body[i : i + size] for i in range(start, len(body), size)]
+    streamed = take_stream("XX", body[:start], iter(rest))
+    assert streamed.params == whole.params
+    assert streamed.size_bytes == whole.size_bytes
+    assert streamed.digest("sha256") == whole.digest("sha256")
+
+
+def test_a_stream_without_an_end_is_refused() -> None:
+    with pytest.raises(UploadError):
+        take_stream("XX", _field("content", "iso") + _file(), iter(()))

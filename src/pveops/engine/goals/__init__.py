@@ -59,7 +59,7 @@ def wait_for_goal(
     pause = _FIRST_S
     while True:
         sight = look(client, target, step, before, answer)
-        if sight.is_reached or clock.monotonic() >= deadline:
+        if sight.is_reached or sight.is_over or clock.monotonic() >= deadline:
             return sight
         clock.sleep(min(pause, max(0.0, deadline - clock.monotonic())))
         pause = min(pause * _GROWTH, _LONGEST_S)

@@ -25,6 +25,8 @@ class Sight(NamedTuple):
     after: dict[str, Scalar]
     is_known: bool = True
     why: str = ""
+    is_over: bool = False
+    """Not reached, and waiting on would not change that."""
     said: str = ""
     """Text of the guest itself, framed; for whoever asked, and for no record."""
 

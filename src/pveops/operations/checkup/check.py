@@ -54,6 +54,7 @@ CODES: tuple[Code, ...] = (
     Code("access.failed", _BAD, "the token's privileges cannot be read"),
     Code("consent.level", _OK_WARN, "the level in force, why, and what it does not stop"),
     Code("consent.failed", _BAD, "the level cannot be told, since something above failed"),
+    Code("consent.broker", _ANY, "whether the broker answers, and is a boundary"),
     Code("consent.sender", _WARN, "no way is configured that takes a code to a person"),
     Code("policy.file", _OK, "which policy is in force"),
     Code("policy.writable", _WARN, "the caller's account may edit the policy"),

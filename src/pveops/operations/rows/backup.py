@@ -62,6 +62,7 @@ ROWS: tuple[Operation, ...] = (
         example='pve backup run --tag prod --reason "before the update"',
         decides="pveops.operations.backup:decide_run",
         reads="pveops.domain.backup_facts:read_run_facts",
+        checks="pveops.operations.backup_checks:check_together",
         is_one_per_node=True,
         consented_s=_CONSENTED_S,
     ),
@@ -93,7 +94,7 @@ ROWS: tuple[Operation, ...] = (
     ),
     Operation(
         "backup.delete",
-        "delete a backup for good",
+        "delete backups for good",
         Tier.IRREVERSIBLE,
         Effect.REPEATABLE,
         Targets.OTHER,
@@ -101,7 +102,9 @@ ROWS: tuple[Operation, ...] = (
         (_NODE,),
         example="pve backup delete VOLID",
         decides="pveops.operations.backup:decide_delete",
-        reads="pveops.domain.backup_facts:read_volume_facts",
+        reads="pveops.domain.backup_facts:read_deletion_facts",
+        is_sequential=True,
+        is_many=True,
         metavar="VOLID",
     ),
     Operation(

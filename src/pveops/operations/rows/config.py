@@ -75,7 +75,7 @@ ROWS: tuple[Operation, ...] = (
         "revert",
         "forget changes of a guest that wait for a restart",
         Tier.DISRUPTIVE,
-        (Param("key", "words", "what is pending", is_argument=True),),
+        (Param("key", "words", "what is pending", is_argument=True, is_required=True),),
         "pve guest revert web01 memory",
         _CONFIG_ANY,
         Targets.ONE,

@@ -7,6 +7,11 @@ from pveops.operations.rows.common import SEE_CLUSTER, SEE_GUESTS, SEE_NODES, SE
 
 _CONSOLE = Privilege("/", "Sys.Console")
 """PVE takes changes of HA for root's work."""
+_MEMBERS = (
+    Privilege("/vms/{vmid}", "VM.Allocate", instead=("Permissions.Modify",)),
+    Privilege("/storage/{storage}", "Datastore.Allocate", when="--storage"),
+)
+"""Membership changes who may do what, so it takes what changing entries takes (Pool.pm)."""
 _READ_HA = "pveops.domain.ha_facts:read_ha_facts"
 
 
@@ -22,6 +27,28 @@ def _ha(verb: str, summary: str, params: tuple[Param, ...], example: str) -> Ope
         example=example,
         decides=f"pveops.operations.ha:decide_{verb.removeprefix('set-')}",
         reads=_READ_HA,
+    )
+
+
+def _pool(
+    verb: str, tier: int, summary: str, params: tuple[Param, ...], example: str = ""
+) -> Operation:
+    is_member = verb in {"add", "remove"}
+    members = _MEMBERS if is_member else ()
+    return Operation(
+        f"pool.{verb}",
+        summary,
+        tier,
+        Effect.REPEATABLE,
+        Targets.OTHER,
+        (Privilege("/pool/{pool}", "Pool.Allocate"), *members, *SEE_GUESTS),
+        params,
+        example=example or f"pve pool {verb} production",
+        decides=f"pveops.operations.pool:decide_{'members' if is_member else verb}",
+        reads="pveops.domain.pool:read_pool_facts"
+        if verb == "create"
+        else "pveops.domain.pool:read_existing_pool_facts",
+        metavar="POOL",
     )
 
 
@@ -76,10 +103,56 @@ ROWS: tuple[Operation, ...] = (
         "pve pool list",
         privileges=(*SEE_POOLS, *SEE_GUESTS),
     ),
+    _pool(
+        "create",
+        Tier.REVERSIBLE,
+        "make an empty pool",
+        (Param("comment", "str", "what it is for"),),
+    ),
+    _pool(
+        "add",
+        Tier.DISRUPTIVE,
+        "put guests or storages into a pool",
+        (
+            Param("members", "words", "guests", is_argument=True),
+            Param("storage", "words", "a storage, too"),
+            Param("move", "bool", "take them out of the pool that they are in", False),
+        ),
+        "pve pool add production web02",
+    ),
+    _pool(
+        "remove",
+        Tier.DISRUPTIVE,
+        "take guests or storages out of a pool; nothing else happens to them",
+        (
+            Param("members", "words", "guests", is_argument=True),
+            Param("storage", "words", "a storage, too"),
+        ),
+        "pve pool remove production web02",
+    ),
+    _pool("delete", Tier.DISRUPTIVE, "delete an empty pool", ()),
     reading(
         "replication.list",
         "replication jobs, and how old the copies are",
         "pve replication list",
         privileges=(*SEE_GUESTS, *SEE_NODES),
+    ),
+    reading(
+        "replication.status",
+        "which copies are old, late or failing",
+        "pve replication status",
+        privileges=(*SEE_GUESTS, *SEE_NODES),
+    ),
+    Operation(
+        "replication.run",
+        "have replication jobs copy now",
+        Tier.REVERSIBLE,
+        Effect.REPEATABLE,
+        Targets.OTHER,
+        (Privilege("/vms/{vmid}", "VM.Replicate"), *SEE_GUESTS),
+        example="pve replication run web01",
+        decides="pveops.operations.replication:decide_run",
+        reads="pveops.domain.replication:read_sync_facts",
+        metavar="JOB|GUEST",
     ),
 )

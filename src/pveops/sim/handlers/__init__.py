@@ -37,6 +37,7 @@ MODULES = (
     "nodes",
     "notifications",
     "pools",
+    "replication",
     "rrd",
     "sections",
     "storage",

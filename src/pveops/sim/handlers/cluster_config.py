@@ -9,6 +9,7 @@ from pveops.sim.config_file import lock_file
 from pveops.sim.handlers.permission import check, may
 from pveops.sim.property_string import parse_properties
 from pveops.sim.refusal import ApiError, die, parameter_error
+from pveops.sim.replication import schedule
 from pveops.sim.router import Routes, Waiting
 
 routes = Routes()
@@ -226,6 +227,7 @@ def create_replication_job(call: Call) -> Waiting:
         raise die(f"replication job '{id_}' already exists")
     number = int(id_.partition("-")[2] or 0)
     call.cluster.replication_jobs[id_] = {**options, "guest": vmid, "jobnum": number}
+    schedule(call.cluster, id_)
 
 
 def _replication_privileges(call: Call) -> tuple[str, ...]:

@@ -235,22 +235,6 @@ def read_journal(_call: Call) -> list[str]:
     return []
 
 
-@routes.get(f"{_NODE}/replication")
-def list_replication_status(call: Call) -> list[dict[str, Any]]:
-    """Replication jobs whose guests are on this node, with how they went."""
-    rows = []
-    for id_, job in sorted(call.cluster.replication_jobs.items()):
-        guest = call.cluster.guests.get(job["guest"])
-        if guest is None or guest.node != call.node.name:
-            continue
-        if call.get("guest") not in (None, job["guest"]):
-            continue
-        if may(call, f"/vms/{job['guest']}", "VM.Audit"):
-            state = {"last_sync": 0, "last_try": 0, "fail_count": 0, "duration": 0}
-            rows.append({**job, **state, **job.get("state", {}), "id": id_, "vmtype": guest.kind})
-    return [{k: v for k, v in row.items() if k != "state"} for row in rows]
-
-
 @routes.get(f"{_NODE}/scan/zfs", f"{_NODE}/scan/lvm", f"{_NODE}/scan/lvmthin")
 def scan_local(call: Call) -> list[dict[str, Any]]:
     """Pools and groups that lie on this node, by the storages that use them."""

@@ -14,6 +14,7 @@ from pveops.sim.refusal import DroppedError, die, parameter_error
 from pveops.sim.router import Routes
 from pveops.sim.storage import Storage
 from pveops.sim.tasks import Task, TaskError, start_task
+from pveops.sim.upload import UploadedFile
 from pveops.sim.volume import DIRECTORIES, FILE_TYPES, Volume
 
 routes = Routes()
@@ -64,11 +65,11 @@ def _add_file(
     )
 
 
-def _check_digest(task: Task, call: Call, data: bytes) -> None:
+def _check_digest(task: Task, call: Call, uploaded: UploadedFile) -> None:
     algorithm = call.get("checksum-algorithm")
     if not algorithm:
         return
-    found = hashlib.new(algorithm, data).hexdigest()
+    found = uploaded.digest(algorithm)
     if found.lower() != call.params["checksum"].lower():
         task.log("calculating checksum...")
         expected = call.params["checksum"]
@@ -80,14 +81,14 @@ def _check_digest(task: Task, call: Call, data: bytes) -> None:
 def upload(call: Call) -> str:
     """Take an uploaded file into a storage; runs on the node that received the request."""
     storages = call.cluster.storages
-    target, data, spooled = _target(call), b"", str(call.get("tmpfilename") or "")
+    target, spooled = _target(call), str(call.get("tmpfilename") or "")
     storage = storages.get_usable(call.params["storage"], target or call.receiver)
     if storage.type not in FILE_TYPES:
         raise die(f"can't upload to storage type '{storage.type}'")
     if spooled not in call.receiver.temporary_files:
         # Observed: a body that is not multipart ends the connection.
         raise DroppedError
-    data = call.receiver.temporary_files[spooled]
+    uploaded = call.receiver.temporary_files[spooled]
     content, name = call.params["content"], _checked_name(call)
     if content not in storage.content:
         raise die(f"storage '{storage.name}' does not support '{content}' content")
@@ -97,11 +98,15 @@ def upload(call: Call) -> str:
 
     def body(task: Task) -> Generator[float, None, None]:
         task.log(f"starting file import from: {spooled}")
-        _check_digest(task, call, data)
-        task.log(f"target node: {node.name}", f"target file: {path}", f"file size is: {len(data)}")
+        _check_digest(task, call, uploaded)
+        task.log(
+            f"target node: {node.name}",
+            f"target file: {path}",
+            f"file size is: {uploaded.size_bytes}",
+        )
         task.log(f"command: cp -- {spooled} {path}")
-        yield len(data) / 500e6
-        _add_file(call, node, storage, content, name, len(data))
+        yield uploaded.size_bytes / 500e6
+        _add_file(call, node, storage, content, name, uploaded.size_bytes)
         call.receiver.temporary_files.pop(spooled, None)
         task.log("finished file import successfully")
 

@@ -9,15 +9,18 @@ import gzip
 import re
 import socket
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pveops.sim.message import RawAnswer, RawRequest
+from pveops.sim.upload import UploadedFile, UploadError, find_boundary, take_stream
 
 MAX_HEADER_LINES = 64
 MAX_HEADER_BYTES = 8 * 1024
 MAX_LINE_BYTES = 520 * 1024
 MAX_BODY_BYTES = 64 << 20
+_STREAMED_OVER_BYTES = 1 << 20
+_HEAD_BYTES = 64 << 10
 COMPRESS_OVER_BYTES = 1024
 
 _REQUEST_LINE = re.compile(r"([A-Z]+) (\S+) HTTP/1\.([01])")
@@ -60,10 +63,31 @@ class Reader:
         if "transfer-encoding" in headers:
             raise WireError(bare(501, "chunked transfer encoding not supported"))
         length = headers.get("content-length", "0")
+        boundary = find_boundary(headers.get("content-type", ""))
+        size = int(length) if length.isdecimal() else 0
+        if target.endswith("/upload") and boundary and size > _STREAMED_OVER_BYTES:
+            uploaded = self._upload(boundary, size)
+            return Incoming(RawRequest(method, target, headers, b"", uploaded), keeps)
         if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             raise WireError(bare(501, "for data too large"))
         body = self._exactly(int(length))
         return Incoming(RawRequest(method, target, headers, body), keeps)
+
+    def _upload(self, boundary: str, length: int) -> UploadedFile:
+        """A large body, measured while it comes."""
+        first = self._exactly(_HEAD_BYTES)
+
+        def more() -> Iterator[bytes]:
+            missing = length - len(first)
+            while missing:
+                chunk = self._exactly(min(missing, 1 << 20))
+                missing -= len(chunk)
+                yield chunk
+
+        try:
+            return take_stream(boundary, first, more())
+        except UploadError as error:
+            raise WireError(bare(error.status, error.reason)) from error
 
     def _headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}

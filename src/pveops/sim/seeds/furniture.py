@@ -13,6 +13,7 @@ from pveops.sim.guest import Guest, Process, Temper
 from pveops.sim.handlers.upload import checksum_of
 from pveops.sim.model import Cluster, Node
 from pveops.sim.node_settings import installed_network
+from pveops.sim.replication import schedule, state_of
 from pveops.sim.storage import Backing
 from pveops.sim.tasks import Task, TaskError
 from pveops.sim.volume import Volume, disk_file, image_name
@@ -234,6 +235,29 @@ def add_past_task(
 
 
 State = Literal["paused", "io-error"]
+
+
+def add_replication(
+    cluster: Cluster, vmid: int, target: str, *, minutes_ago: int = 10, error: str = ""
+) -> None:
+    """A replication job that has run before; with an error it fails each time."""
+    job_id, now = f"{vmid}-0", cluster.timeline.now()
+    cluster.replication_jobs[job_id] = {
+        "id": job_id,
+        "type": "local",
+        "guest": vmid,
+        "jobnum": 0,
+        "source": cluster.guests[vmid].node,
+        "target": target,
+        "schedule": "*/15",
+        **({"breaks": error} if error else {}),
+    }
+    state = state_of(cluster, job_id)
+    state.last_sync = int(now) - 60 * minutes_ago
+    state.last_try, state.duration = (int(now) - 60 if error else state.last_sync), 6.0
+    if error:
+        state.fail_count, state.error = 40, error
+    schedule(cluster, job_id)
 
 
 def freeze(guest: Guest, state: State) -> None:

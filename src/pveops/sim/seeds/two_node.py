@@ -1,6 +1,7 @@
 """Two nodes without a quorum device: when one is off, the other may change nothing.
 
-`nas` passes a disk controller through, so it cannot leave its node.
+`nas` passes a disk controller through, so it cannot leave its node; the copies of `pihole` on the
+other node are two days old, since there is no space for new ones.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pveops.sim.seeds.furniture import (
     add_backup,
     add_container,
     add_node,
+    add_replication,
     add_storage,
     add_vm,
 )
@@ -58,6 +60,8 @@ def build(timeline: Timeline, version: Version) -> Seed:
         add_vm(cluster, node, vmid, name, storage="local-zfs", up_days=90, onboot=1)
     for vmid, name, node in ((201, "proxy", "pve1"), (202, "mqtt", "pve2")):
         add_container(cluster, node, vmid, name, storage="local-zfs", up_days=90, onboot=1)
+    add_replication(cluster, 101, "pve2")
+    add_replication(cluster, 102, "pve1", minutes_ago=2900, error="out of space on rpool/data")
     for guest in cluster.guests.values():
         add_backup(cluster, "local", guest, 1.2, 2)
     token_id, secret = add_agent(cluster)

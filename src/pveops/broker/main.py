@@ -1,0 +1,204 @@
+"""`pve-broker`: serve, check, unit, install."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from pveops.broker.service import ACCOUNT, HOME, SOCKET, UNIT, system_unit, user_unit
+from pveops.errors import ConfigError, PveopsError
+
+_REFUSED = 4
+_USERADD, _NO_SHELL = "/usr/sbin/useradd", "/usr/sbin/nologin"
+_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PVE_HOME", "HOME", "XDG_CONFIG_HOME")
+"""All that a request's process gets of the service's environment."""
+
+
+def main() -> int:
+    """The executable."""
+    try:
+        code = command.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except click.Abort:
+        return 130
+    except PveopsError as error:
+        sys.stderr.write(f"error {error.code}: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"next: {error.hint}\n")
+        return error.exit_code
+    return int(code or 0)
+
+
+@click.group(
+    name="pve-broker",
+    help="The broker: an account of its own that changes clusters for agents, after consent.",
+    epilog="Its folder is $PVE_HOME: config.yaml, policy.yaml, broker.yaml, secrets, the store, "
+    "the audit log. docs/howto/broker.md sets one up.",
+)
+def command() -> None:
+    """The root of the commands."""
+
+
+@command.command()
+@click.option("--socket", "path", type=click.Path(path_type=Path), default=SOCKET)
+def serve(path: Path) -> int:
+    """Answer requests until told to stop."""
+    from pveops.broker.boundary import find_flaws
+    from pveops.broker.server import Broker
+    from pveops.broker.settings import load_settings
+
+    if os.geteuid() == 0:
+        sys.stderr.write("error: the broker does not run as root; give it an account of its own\n")
+        return _REFUSED
+    folder = _folder()
+    settings = load_settings(folder)
+    for flaw in find_flaws(folder, settings):
+        sys.stderr.write(f"pve-broker: no boundary: {flaw.text} ({flaw.fix})\n")
+    environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    os.umask(0o077)
+    Broker(path, settings, environ).serve()
+    return 0
+
+
+@command.command()
+def check() -> int:
+    """Tell whether it is a boundary, and what keeps it from being one (exit 4)."""
+    from pveops.broker.boundary import find_flaws
+    from pveops.broker.peer import account_name
+    from pveops.broker.settings import load_settings
+
+    folder = _folder()
+    settings = load_settings(folder)
+    flaws = list(find_flaws(folder, settings))
+    clients = ", ".join(account_name(uid) for uid in sorted(settings.clients))
+    if not flaws:
+        click.echo(
+            f"level G3: {account_name(os.geteuid())} keeps {folder} to itself; clients: {clients}"
+        )
+        return 0
+    click.echo(f"not level G3: {len(flaws)} flaws; clients: {clients}")
+    for flaw in flaws:
+        click.echo(f"problem {flaw.text} -> {flaw.fix}")
+    return _REFUSED
+
+
+@command.command()
+@click.option("--user", "for_user", is_flag=True, help="For a broker under your own account.")
+def unit(for_user: bool) -> int:
+    """Print the systemd unit."""
+    click.echo(_user_unit() if for_user else system_unit(_program()), nl=False)
+    return 0
+
+
+@command.command()
+@click.option("--client", "clients", multiple=True, required=True, help="An account that may ask.")
+@click.option("--user", "for_user", is_flag=True, help="Under your own account: no boundary.")
+def install(clients: tuple[str, ...], for_user: bool) -> int:
+    """Make the broker's account, folder and unit; running it twice changes nothing."""
+    if for_user:
+        return _install_for_user(clients)
+    if os.geteuid() != 0:
+        sys.stderr.write(
+            "error: an account can be made by root only\n"
+            "next: sudo pve-broker install --client ACCOUNT; or, without a boundary, "
+            "pve-broker install --user\n"
+        )
+        return _REFUSED
+    _make_account()
+    _write_once(HOME / "broker.yaml", _settings_text(clients), ACCOUNT)
+    _write(UNIT, system_unit(_program()))
+    click.echo(f"{ACCOUNT} has {HOME}; the unit is {UNIT}")
+    for line in (
+        f"sudo -u {ACCOUNT} PVE_HOME={HOME} pve init HOST   # with the token that may change",
+        "systemctl daemon-reload && systemctl enable --now pve-broker",
+        f"sudo -u {ACCOUNT} PVE_HOME={HOME} pve-broker check",
+        f"# in the client's config.yaml, in its profile: broker: {SOCKET}",
+    ):
+        click.echo(f"next: {line}")
+    return 0
+
+
+def _install_for_user(clients: tuple[str, ...]) -> int:
+    home, path = _user_home(), _user_unit_file()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write_once(home / "broker.yaml", _settings_text(clients))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, _user_unit())
+    click.echo(f"the broker's folder is {home}; the unit is {path}")
+    click.echo("no boundary: whoever can use your account can read what the broker keeps")
+    click.echo(f"next: PVE_HOME={home} pve init HOST")
+    click.echo("next: systemctl --user daemon-reload && systemctl --user enable --now pve-broker")
+    return 0
+
+
+def _make_account() -> None:
+    try:
+        import pwd
+
+        pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        subprocess.run(
+            [_USERADD, "--system", "--home-dir", str(HOME), "--shell", _NO_SHELL, ACCOUNT],
+            check=True,
+        )
+    HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
+    HOME.chmod(0o700)
+    shutil.chown(HOME, ACCOUNT, ACCOUNT)
+
+
+def _settings_text(clients: tuple[str, ...]) -> str:
+    from pveops.broker.peer import account_uid
+
+    unknown = [name for name in clients if account_uid(name) is None]
+    if unknown:
+        raise click.ClickException(f"there is no account {', '.join(unknown)}")
+    return f"# Who may ask the broker, beside root.\nclients: [{', '.join(clients)}]\n"
+
+
+def _write_once(path: Path, text: str, owner: str = "") -> None:
+    """What is there already is the owner's."""
+    if not path.exists():
+        _write(path, text, 0o600)
+        if owner:
+            shutil.chown(path, owner, owner)
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+
+
+def _folder() -> Path:
+    from pveops.config.paths import find_paths
+
+    if not os.environ.get("PVE_HOME"):
+        raise ConfigError(
+            "PVE_HOME is not set: the broker keeps all that it has in one folder",
+            hint=f"PVE_HOME={HOME}",
+        )
+    return find_paths(os.environ).config_file.parent
+
+
+def _user_home() -> Path:
+    return Path.home() / ".local/state/pve-broker"
+
+
+def _user_unit_file() -> Path:
+    return Path.home() / ".config/systemd/user/pve-broker.service"
+
+
+def _user_unit() -> str:
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or str(_user_home())
+    return user_unit(_program(), _user_home(), Path(runtime) / "pve-broker.socket")
+
+
+def _program() -> Path:
+    """The executable that runs now."""
+    return Path(sys.argv[0]).resolve()
