@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import socket
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,6 +215,35 @@ def test_a_token_without_the_privileges_of_what_is_final_is_g4(desk: Desk) -> No
     ((token_id, secret),) = Pveum(desk.world).run(lines).tokens.items()
     desk.world.seed = desk.world.seed._replace(token_id=token_id, token_secret=secret)
     assert levels(desk).startswith("G4 for what cannot be undone")
+
+
+def name_broker(desk: Desk, socket_path: Path) -> None:
+    paths = find_paths(desk.environ)
+    name, profile = choose_profile(paths)
+    save_config(paths, Config(name, {name: profile._replace(broker=str(socket_path))}))
+
+
+def test_a_broker_that_does_not_answer_is_bad(desk: Desk) -> None:
+    desk.grant("read")
+    name_broker(desk, desk.folder / "nobody.sock")
+    (check,) = desk.examine()["consent.broker"]
+    assert check["level"] == "bad"
+    assert "nobody.sock" in check["message"]
+
+
+def test_a_broker_of_the_same_account_is_called_no_boundary(desk: Desk) -> None:
+    """In a folder of its own: the path of a socket has at most 107 bytes."""
+    desk.grant("read")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
+    ):
+        listener.bind(f"{folder}/b.sock")
+        listener.listen()
+        name_broker(desk, Path(folder) / "b.sock")
+        (check,) = desk.examine()["consent.broker"]
+        assert "under this very account" in check["message"]
+        assert levels(desk).startswith("G2 for every change: the broker decides")
 
 
 # -- the token ------------------------------------------------------------------------------
