@@ -7,12 +7,14 @@ UV := $(TOOLS)/bin/uv
 STAMP := $(VENV)/.synced
 PEERS := $(VENV)/.peers
 
-.PHONY: help setup demo test check bench score skill docs clean
+.PHONY: help setup demo test check audit release bench score skill docs clean
 
 help:
 	@echo 'make demo   a tour on a simulated cluster'
 	@echo 'make test   every test'
 	@echo 'make check  format, lint, types, imports, sizes, tests'
+	@echo 'make audit  known vulnerabilities of the locked dependencies, where they can be looked up'
+	@echo 'make release  wheel, source, bill of materials, checksums, into dist/'
 	@echo 'make bench  the budgets, side by side with other clients'
 	@echo 'make score  how closely the simulated cluster answers like a real PVE (needs ../shared)'
 	@echo 'make docs   write the generated reference pages anew'
@@ -45,6 +47,12 @@ check: $(PEERS)
 	$(BIN)/lint-imports
 	$(MAKE) test
 
+audit: setup
+	@$(BIN)/python tools/audit.py
+
+release: setup
+	$(BIN)/python tools/release.py
+
 bench: $(PEERS)
 	$(BIN)/python benchmarks/bench.py --write
 
@@ -58,4 +66,4 @@ skill: setup
 	$(BIN)/pve skill check
 
 clean:
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

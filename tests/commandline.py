@@ -13,6 +13,7 @@ from pveops.cli.call import Call
 from pveops.cli.process import run_call
 from pveops.cli.wiring import Connection
 from pveops.sim.inprocess import InProcess
+from tests.secrets_scan import leak_in
 from tests.world import SimTransport, World
 
 
@@ -34,7 +35,9 @@ def run_line(world: World, folder: Path, line: str, *, node: str = "pve1") -> Ou
     """`line` as an agent runs it, without a terminal."""
     stdout, stderr = io.StringIO(), io.StringIO()
     call = call_of(world, folder, line, node=node, stdout=stdout, stderr=stderr)
-    return Outcome(run_call(call), stdout.getvalue(), stderr.getvalue())
+    outcome = Outcome(run_call(call), stdout.getvalue(), stderr.getvalue())
+    assert not leak_in((outcome.out + outcome.err).encode()), "a secret was shown"
+    return outcome
 
 
 def call_of(

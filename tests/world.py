@@ -22,6 +22,7 @@ from pveops.sim.model import Cluster
 from pveops.sim.seeds import Seed, build
 from pveops.sim.timeline import Timeline
 from pveops.sim.version import VERSIONS
+from tests.secrets_scan import note_secret
 
 START = 1_795_451_294.0
 
@@ -102,11 +103,17 @@ def join_world(
 ) -> World:
     """Another session on a cluster that exists; with the same folder, the same store and log."""
     clock = built.cluster.timeline
+    note_secret(built.token_secret, built.root_password)
     transport = SimTransport(InProcess(built.cluster, node), node)
     recording = Recording(
         Authenticated(transport, TokenAuth(built.token_id, Secret(built.token_secret)))
     )
     messages: list[str] = []
+
+    def deliver(message: str) -> None:
+        messages.append(message)
+        note_secret(message.partition("code: ")[2].partition(" ")[0])
+
     session = Session(
         profile="sim",
         cluster="sim",
@@ -119,6 +126,6 @@ def join_world(
         reader=Client(ReadOnly(recording), clock),
         make_writer=lambda: Client(recording, clock),
         freeze_file=folder / "freeze",
-        sender=messages.append,
+        sender=deliver,
     )
     return World(built, session, recording, messages)

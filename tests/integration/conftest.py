@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from tests.secrets_scan import leak_in, note_secret
+
 BIN = Path(sys.executable).parent
 _END_S = 30
 
@@ -82,6 +84,7 @@ class Home:
         process = self.start(line)
         out, err = process.communicate(timeout=60)
         assert "Traceback" not in out + err, err
+        assert not leak_in((out + err).encode()), "a secret was shown"
         return process.returncode, out
 
     def plan_a_stop(self, guest: str = "web01") -> tuple[str, str]:
@@ -103,7 +106,11 @@ def _serving(folder: Path, *words: str) -> Iterator[Cluster]:
         while not ready.exists():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 raise AssertionError(f"the cluster ended with {process.wait(0.05)}")
-        yield Cluster(json.loads(ready.read_text()), folder)
+        content = json.loads(ready.read_text())
+        note_secret(
+            content["token"]["secret"], content["reader"]["secret"], content["root_password"]
+        )
+        yield Cluster(content, folder)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(_END_S)

@@ -373,6 +373,17 @@ def test_a_token_without_separation_is_bad(desk: Desk) -> None:
     assert "no privilege separation" in desk.examine()["token.privsep"][0]["message"]
 
 
+def test_what_a_token_without_separation_has_is_taken_from_its_user(desk: Desk) -> None:
+    see_accounts(desk)
+    desk.world.cluster.access.users["bot@pve"].tokens["operate"].has_privsep = False
+    entry = Entry("/nodes", "user", "bot@pve", "Administrator")
+    desk.world.cluster.access.acl[entry] = True
+    (check,) = desk.examine()["access.critical"]
+    assert "--users bot@pve" in check["fix"]
+    Pveum(desk.world).run(check["fix"].split("; "))
+    assert "access.critical" not in desk.examine()
+
+
 def test_a_token_of_root_is_bad(desk: Desk) -> None:
     lines = ("pveum user token add root@pam all --privsep 0",)
     ((token_id, secret),) = Pveum(desk.world).run(lines).tokens.items()

@@ -40,7 +40,7 @@ NOUNS = {
     "policy": ("pveops.cli.policy:group", "who may do what: show, check, freeze, unfreeze"),
     "access": ("pveops.cli.access:group", "what a token may do: grant-script, check"),
     "secrets": ("pveops.cli.secrets:command", "the stored API token: add, status"),
-    "audit": ("pveops.cli.audit:group", "the audit log: verify, show"),
+    "audit": ("pveops.cli.audit:group", "the audit log: verify, show, reconcile"),
     "schema": ("pveops.cli.schema:group", "facts of the cluster's API: refresh"),
     "init": ("pveops.cli.init:command", "make the configuration; trust a server, store a token"),
     "doctor": ("pveops.cli.doctor:command", "check configuration, trust, token, consent"),

@@ -104,9 +104,26 @@ class Wiring:
     @cached_property
     def audit(self) -> AuditLog:
         """The audit log."""
+        from pveops.config.policy import AuditRules
         from pveops.engine.audit import AuditLog
+        from pveops.errors import ConfigError
 
-        return AuditLog(self.paths.audit_file, self._call.clock)
+        try:
+            rules = self.policy.audit
+        except ConfigError:
+            # Nothing is changed under a broken policy; the log can be read all the same.
+            rules = AuditRules()
+        anchor = None
+        if rules.anchor:
+            from pveops.engine.audit_anchor import Anchor
+
+            anchor = Anchor(rules.anchor, is_required=rules.required)
+        return AuditLog(
+            self.paths.audit_file,
+            self._call.clock,
+            max_bytes=rules.max_mib << 20,
+            anchor=anchor,
+        )
 
     @cached_property
     def policy(self) -> Policy:

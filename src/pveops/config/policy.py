@@ -220,6 +220,17 @@ class Grant(_Part, frozen=True):
         return now < end.timestamp()
 
 
+class AuditRules(_Part, frozen=True):
+    """Where the audit log goes beside its file."""
+
+    anchor: Annotated[str, msgspec.Meta(pattern=r"^(syslog|/.+)?$")] = ""
+    """`syslog`, or a file at another place, for the head of the log after each record."""
+    required: bool = False
+    """Whether nothing is changed while the head does not get there."""
+    max_mib: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 16
+    """How large a part of the log grows before the next is begun."""
+
+
 class Policy(_Part, frozen=True):
     """The whole policy."""
 
@@ -240,6 +251,7 @@ class Policy(_Part, frozen=True):
     grants: tuple[Grant, ...] = ()
     trash_days: Annotated[int, msgspec.Meta(ge=0, le=365)] = 7
     """How long a deleted guest stays in the trash before it can be purged."""
+    audit: AuditRules = AuditRules()
     plan_ttl_s: PlanSeconds = 3600
     plan_ttl_tier3_s: PlanSeconds = 900
     consent: ConsentRules = ConsentRules()

@@ -16,18 +16,26 @@ _MAX_TARGETS = 4
 _MAX_WARNINGS = 2
 _MAX_NODES = 8
 _MAX_REASON = 80
+_MAX_LINE = 220
+_HEAD_DIGITS = 8
 
 
-def render_card(plan: Plan, plan_id: str, now: float) -> str:
-    """At most 512 characters: what, to whom, what is lost, what undoes it, who asks, how long."""
+def render_card(plan: Plan, plan_id: str, now: float, head: str = "") -> str:
+    """At most 512 characters: what, to whom, what is lost, what undoes it, who asks, how long.
+
+    head: the hash of the audit log's last record, so that the person keeps it, too.
+    """
     why = f': "{sanitize_text(plan.reason, _MAX_REASON)}"' if plan.reason else ""
     left = format_duration(plan.expires - now)
-    tail = f"asked by {plan.actor}{why}\n{plan_id}, tier {plan.tier}, valid {left}"
+    log = f", log {head[:_HEAD_DIGITS]}" if head else ""
+    tail = f"asked by {plan.actor}{why}\n{plan_id}, tier {plan.tier}, valid {left}{log}"
     room = MAX_CHARS - len(tail) - 1
     head = ""
     for count in range(_MAX_TARGETS, 0, -1):
         # Rather one target less by name than a warning, or the way back, less.
-        head = "\n".join((*_target_lines(plan, count), *_warnings(plan), _undo_line(plan)))
+        lines = (*_target_lines(plan, count), *_warnings(plan), _undo_line(plan))
+        # Names and paths of others stand in them: none of them makes a line of its own.
+        head = "\n".join(sanitize_text(line, _MAX_LINE) for line in lines)
         if len(head) <= room:
             break
     if len(head) > room:

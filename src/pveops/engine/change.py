@@ -96,7 +96,7 @@ def send_consent_code(session: Session, row: PlanRow, plan: Plan) -> CodeState:
     send_code(
         session.store,
         row,
-        render_card(plan, row.id, now),
+        render_card(plan, row.id, now, session.audit.head().hash),
         session.sender,
         now=now,
         ttl_s=session.policy.consent.ttl_s,

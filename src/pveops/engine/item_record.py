@@ -69,7 +69,11 @@ class ItemRecord:
                 exit_code=outcome.exit_code or error.exit_code,
                 error=outcome.error or error.code,
             )
-        return msgspec.structs.replace(outcome, audit_seq=head.seq, audit_head=head.hash)
+        problem = self._tools.audit.anchor_problem
+        message = f"{outcome.message}; {problem}" if problem else outcome.message
+        return msgspec.structs.replace(
+            outcome, message=message, audit_seq=head.seq, audit_head=head.hash
+        )
 
     def _facts(self, item: Item) -> dict[str, Any]:
         target = item.target

@@ -14,9 +14,11 @@ import msgspec
 
 from pveops.errors import StoreError
 from pveops.operations.findings import Finding
+from pveops.sanitize import sanitize_text
 
 PLAN_FORMAT = 2
 _ID_LENGTH = 12
+_MAX_NAME = 100
 
 Scalar = str | int | float | bool | None
 
@@ -104,13 +106,14 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def label(self) -> str:
-        """As people read it."""
+        """As people read it: on one line, whatever others have called it."""
+        name = sanitize_text(self.name, _MAX_NAME)
         noun = {"qemu": "VM", "lxc": "CT"}.get(self.kind)
         if self.kind == "node":
-            return f"node {self.name}"
+            return f"node {name}"
         if noun is None:
-            return f"{self.kind} {self.name}{f' on {self.node}' if self.node else ''}"
-        return f"{self.name or '(no name)'} ({noun} {self.id} on {self.node})"
+            return f"{self.kind} {name}{f' on {self.node}' if self.node else ''}"
+        return f"{name or '(no name)'} ({noun} {self.id} on {self.node})"
 
     @property
     def show(self) -> str:
@@ -193,7 +196,7 @@ def decode_plan(encoded: bytes) -> Plan:
     """A plan from its canonical JSON. Raises StoreError when it is none, or of another format."""
     try:
         plan = msgspec.json.decode(encoded, type=Plan)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StoreError(f"a stored plan cannot be read: {error}") from error
     if plan.format != PLAN_FORMAT or canonical_json(plan) != encoded:
         raise StoreError("a stored plan was made by another version of pveops, or was changed")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from pveops.clock import VirtualClock
-from pveops.engine.audit import AuditLog
+from pveops.engine.audit import AuditLog, Verdict
+from pveops.engine.audit_anchor import Anchor, compare
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask
 from pveops.errors import AuditError
@@ -63,6 +66,136 @@ def test_a_torn_line_is_moved_aside_and_the_chain_goes_on(tmp_path: Path) -> Non
     log.append("outcome", {})
     assert log.verify().is_whole
     assert "numb" in (tmp_path / "audit.jsonl.torn").read_text()
+    assert [record["kind"] for record in log.read()][-2:] == ["torn", "outcome"]
+
+
+def test_a_full_disk_leaves_no_half_record_and_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = fill(tmp_path)
+    write = os.write
+    monkeypatch.setattr("pveops.engine.audit.os.write", lambda fd, line: write(fd, line[:20]))
+    with pytest.raises(AuditError, match="only 20 of"):
+        log.append("intent", {})
+    monkeypatch.undo()
+    assert log.verify() == fill_verdict(log)
+    log.append("intent", {})
+    assert log.verify().is_whole
+
+
+def fill_verdict(log: AuditLog) -> Verdict:
+    """As it was before."""
+    return Verdict(True, 5, log.head())
+
+
+# -- parts ---------------------------------------------------------------------------
+
+
+def small_log(folder: Path) -> AuditLog:
+    return AuditLog(folder / "audit.jsonl", VirtualClock(), max_bytes=2000)
+
+
+def test_a_log_that_has_grown_goes_on_in_a_new_part(tmp_path: Path) -> None:
+    log = small_log(tmp_path)
+    for number in range(40):
+        log.append("intent", {"number": number})
+    parts = log.parts()
+    assert len(parts) > 3
+    assert parts[-1].name == "audit.jsonl"
+    verdict = log.verify()
+    assert verdict.is_whole
+    assert verdict.records == 40 + len(parts) - 1
+    assert verdict.head == log.head()
+    numbers = [record["number"] for record in log.read() if record["kind"] == "intent"]
+    assert numbers == list(range(40))
+
+
+@pytest.mark.parametrize("which", ["first", "middle"])
+def test_a_part_that_is_gone_is_told(which: str, tmp_path: Path) -> None:
+    log = small_log(tmp_path)
+    for number in range(40):
+        log.append("intent", {"number": number})
+    log.parts()[0 if which == "first" else 1].unlink()
+    verdict = log.verify()
+    if which == "first":
+        assert verdict.is_whole
+        assert verdict.first > 1
+    else:
+        assert not verdict.is_whole
+
+
+def _append_to_small(folder: Path) -> None:
+    log = small_log(folder)
+    for number in range(50):
+        log.append("intent", {"number": number})
+
+
+def test_racing_processes_begin_each_part_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_append_to_small, args=(tmp_path,)) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    log = small_log(tmp_path)
+    verdict = log.verify()
+    assert verdict.is_whole, verdict.problem
+    kinds = [record["kind"] for record in log.read()]
+    assert kinds.count("intent") == 300
+    assert kinds.count("continued") == len(log.parts()) - 1
+
+
+# -- heads elsewhere -----------------------------------------------------------------
+
+
+def anchored(folder: Path, place: Path, *, is_required: bool = False) -> AuditLog:
+    anchor = Anchor(str(place), is_required=is_required)
+    return AuditLog(folder / "audit.jsonl", VirtualClock(), anchor=anchor)
+
+
+def compare_with(log: AuditLog, place: Path) -> str:
+    return compare(log, iter(place.read_text().splitlines())).problem
+
+
+def test_a_rewritten_or_cut_log_does_not_fit_the_heads_elsewhere(tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere" / "heads"
+    place.parent.mkdir()
+    log = anchored(tmp_path, place)
+    for number in range(6):
+        log.append("intent", {"number": number})
+    assert compare_with(log, place) == ""
+    whole = (tmp_path / "audit.jsonl").read_bytes()
+    (tmp_path / "audit.jsonl").write_bytes(b"".join(whole.splitlines(keepends=True)[:4]))
+    assert log.verify().is_whole
+    assert "record 5 is gone" in compare_with(log, place)
+    (tmp_path / "audit.jsonl").unlink()
+    other = log_of(tmp_path)
+    for number in range(6):
+        other.append("intent", {"number": number + 1})
+    assert other.verify().is_whole
+    assert "record 1 is another" in compare_with(other, place)
+    assert compare(log, iter(["nothing of the kind"])).problem
+
+
+def test_an_anchor_that_fails_is_told_and_stops_only_where_it_has_to(tmp_path: Path) -> None:
+    log = anchored(tmp_path, tmp_path / "nowhere" / "heads")
+    log.append("intent", {})
+    assert "did not get to" in log.anchor_problem
+    with pytest.raises(AuditError, match="did not get to"):
+        anchored(tmp_path, tmp_path / "nowhere" / "heads", is_required=True).append("intent", {})
+
+
+def test_the_systems_log_gets_the_head(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as system:
+        system.bind(str(path))
+        anchor = Anchor("syslog", syslog=path)
+        log = AuditLog(tmp_path / "audit.jsonl", VirtualClock(), anchor=anchor)
+        head = log.append("intent", {})
+        said = system.recv(4096).decode()
+    assert said.startswith("<85>pveops[")
+    assert f"audit head {head.seq} {head.hash}" in said
+    assert compare(log, iter([f"Nov 26 host {said}"])).heads == 1
 
 
 def _append_many(folder: Path) -> None:

@@ -84,7 +84,7 @@ def check_consent(fact: ConsentFact) -> Iterator[Check]:
         yield Check("warn", "consent.sender", message, _NAME_A_WAY)
 
 
-_NAME_A_WAY = "name a way in `consent` of the profile (level G2); see docs/howto/consent.md"
+_NAME_A_WAY = "name a way in `consent` of the profile (level G2)"
 
 
 def _check_broker(fact: ConsentFact, broker: Broker) -> Iterator[Check]:

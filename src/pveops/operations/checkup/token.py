@@ -104,7 +104,9 @@ def _check_token_expiry(fact: AccessFact, account: Account, now: float) -> Itera
 
 def _check_excess(fact: AccessFact, excess: Excess, drop: frozenset[str]) -> Check:
     names, paths = ", ".join(excess.privileges), ", ".join(excess.paths)
-    shrink = "; ".join(shrink_commands(fact.auth_id, fact.permissions, fact.tree, drop))
+    has_own = fact.account is None or fact.account.has_privsep
+    subject = fact.auth_id if has_own else fact.auth_id.partition("!")[0]
+    shrink = "; ".join(shrink_commands(subject, fact.permissions, fact.tree, drop))
     if excess.level == "critical":
         message = f"the token may do what no agent should: {names} on {paths}"
         return Check("bad", "access.critical", message, shrink)

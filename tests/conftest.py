@@ -1,0 +1,38 @@
+"""What holds for the whole suite: nothing that it writes holds a secret.
+
+Every simulated cluster that a test makes gives its secrets away here; when the suite ends, all
+that lies in its temporary folders is read: stores, journals, logs, traces, crash reports, caches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.secrets_scan import find_leaks, forget
+
+LEAKS: list[str] = []
+"""Of all workers, in the process that started them."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """A worker has ended, and tells what it found."""
+    del error
+    LEAKS.extend(getattr(node, "workeroutput", {}).get("leaks", ()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Read everything that the tests have written. A worker only tells; the run fails."""
+    factory = getattr(session.config, "_tmp_path_factory", None)
+    output = getattr(session.config, "workeroutput", None)
+    if factory is not None and not session.config.getoption("collectonly"):
+        LEAKS.extend(find_leaks(factory.getbasetemp()))
+        forget()
+    if output is not None:
+        output["leaks"] = list(LEAKS)
+    elif LEAKS:
+        text = "\n".join(f"LEAK {leak}" for leak in LEAKS[:20])
+        raise pytest.UsageError(f"secrets lie in what the tests wrote:\n{text}")
