@@ -17,6 +17,7 @@ import click
 from pveops.cli.app import NOUNS, root
 from pveops.exit_codes import EXIT_CODES
 from pveops.operations.catalog import OPERATIONS
+from pveops.operations.checkup.check import CODES
 from pveops.schema import Facts, versions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -155,7 +156,21 @@ def simulated() -> str:
     )
 
 
+def doctor() -> str:
+    """The codes of `pve doctor`."""
+    rows = "".join(
+        f"| `{code.code}` | {', '.join(code.levels)} | {code.about} |\n" for code in CODES
+    )
+    return (
+        f"# Codes of the doctor\n\n{_GENERATED}\n`pve doctor` reads, and changes nothing. Each "
+        "line has a level, a code that stays, a message, and a fix. `bad` has to be mended: exit "
+        "7. `warn` is for thinking about, `ok` is told so that you know it was looked at: exit "
+        "0.\n\n| code | levels | what it is about |\n|---|---|---|\n" + rows
+    )
+
+
 PAGES = {
+    "docs/reference/doctor.md": doctor,
     "docs/reference/exit-codes.md": exit_codes,
     "docs/reference/commands.md": commands,
     "docs/reference/endpoints.md": endpoints,

@@ -169,6 +169,7 @@ class PermissionDeniedError(AccessError):
     """403: a privilege is missing; `details` names `path` and `privileges` where PVE told them."""
 
     code = "E_PERMISSION"
+    default_hint = "pve access check"
 
 
 class RootOnlyError(AccessError):

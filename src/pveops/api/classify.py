@@ -146,7 +146,7 @@ def _judge(request: Request, response: Response, refusal: _Refusal) -> PveopsErr
     if status == 401:
         return AuthenticationError(f"not logged in: {text or 'no reason given'}", details=details)
     if status == 403:
-        return _forbidden(text, details)
+        return _forbidden(request, text, details)
     if status == 404:
         return NotFoundError(text or "not found", details=details)
     if status in (501, 506):
@@ -189,7 +189,7 @@ def _bad_request(request: Request, refusal: _Refusal, details: dict[str, Any]) -
     return ParameterError(message, details=details)
 
 
-def _forbidden(text: str, details: dict[str, Any]) -> PveopsError:
+def _forbidden(request: Request, text: str, details: dict[str, Any]) -> PveopsError:
     if "user != root@pam" in text:
         return RootOnlyError(text, details=details)
     if "need proper ticket" in text:
@@ -197,11 +197,23 @@ def _forbidden(text: str, details: dict[str, Any]) -> PveopsError:
         return PermissionDeniedError(text, hint=hint, details=details)
     match = re.search(_PERMISSION, text)
     if match is None:
-        return PermissionDeniedError(text or "permission denied", details=details)
+        return _bare_denial(request, text or "permission denied", details)
     privileges = [name.strip() for name in re.split(r"[|,]", match["privileges"])]
     details |= {"path": match["path"], "privileges": privileges}
     return PermissionDeniedError(
         f"no permission: {' or '.join(privileges)} on {match['path']} is missing", details=details
+    )
+
+
+def _bare_denial(request: Request, text: str, details: dict[str, Any]) -> PermissionDeniedError:
+    """A 403 that names nothing: the facts of the API know what the method asks for."""
+    from pveops.api.denial import describe_need
+
+    need = describe_need(request)
+    if not need:
+        return PermissionDeniedError(text, details=details)
+    return PermissionDeniedError(
+        f"{text}; PVE asks for {need}", details={**details, "requires": need}
     )
 
 

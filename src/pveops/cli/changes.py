@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pveops.cli.answer import Answer, Column, Facts, Lines, Listing
-from pveops.errors import ConsentRequiredError, PveopsError, Retry
+from pveops.errors import ConsentRequiredError, PermissionDeniedError, PveopsError, Retry
 from pveops.operations.plan import plain
 from pveops.units import format_duration
 
@@ -259,13 +259,25 @@ def _error(receipt: Receipt) -> dict[str, Any] | None:
 
 
 def _next(receipt: Receipt) -> tuple[str, ...]:
-    hints = dict.fromkeys(item.hint for item in receipt.items if item.exit_code and item.hint)
+    hints = dict.fromkeys(
+        _hint(receipt, item) for item in receipt.items if item.exit_code and item.hint
+    )
     warned = [
         f"pve task log {item.upid}   # {item.exitstatus}"
         for item in receipt.items
         if _has_warnings(item) and not item.exit_code
     ]
     return (*tuple(hints)[:3], *warned[:3], *_undo(receipt))
+
+
+def _hint(receipt: Receipt, item: ItemOutcome) -> str:
+    """What PVE refused leads to what the token lacks for it."""
+    if item.error != PermissionDeniedError.code:
+        return item.hint
+    from pveops.cli.failure import check_command
+
+    is_guest = item.target.kind in {"qemu", "lxc"} and not item.target.is_new
+    return check_command(receipt.operation, *((item.target.id,) if is_guest else ()))
 
 
 def _has_warnings(item: ItemOutcome) -> bool:

@@ -34,7 +34,8 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
 
     auth, auth_id = _identity(call, paths, name, profile)
     endpoints = endpoints_of(paths, profile)
-    transport = _traced(call, _over(call, wiring, name, profile, endpoints))
+    transports = tuple((each.authority, _https(call, profile, each)) for each in endpoints)
+    transport = _traced(call, _over(call, wiring, name, transports))
     return Connection(
         profile=name,
         cluster=binding_of(paths, profile),
@@ -42,6 +43,7 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
         transport=Authenticated(transport, auth),
         consent=profile.consent,
         documents=_https(call, profile, endpoints[0], root=""),
+        endpoints=tuple((name, Authenticated(each, auth)) for name, each in transports),
         actor=profile.actor,
     )
 
@@ -118,9 +120,8 @@ def _https(call: Call, profile: Profile, endpoint: Endpoint, **more: str) -> Tra
 
 
 def _over(
-    call: Call, wiring: Wiring, name: str, profile: Profile, endpoints: tuple[Endpoint, ...]
+    call: Call, wiring: Wiring, name: str, transports: tuple[tuple[str, Transport], ...]
 ) -> Transport:
-    transports = [(each.authority, _https(call, profile, each)) for each in endpoints]
     if len(transports) == 1:
         return transports[0][1]
     from pveops.api.decorators import Failover

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pveops.cli.answer import Answer, Column, Listing
-from pveops.errors import InternalError, PveopsError, UsageError
+from pveops.errors import InternalError, PermissionDeniedError, PveopsError, UsageError
 
 if TYPE_CHECKING:
     from pveops.cli.call import Call
@@ -41,15 +41,32 @@ def answer_of_error(operation: str, error: PveopsError) -> Answer:
     details = dict(error.details)
     findings = tuple(details.pop("findings", ()))
     targets = tuple(details.get("targets", ()))
+    hint = _hint(operation, error)
     return Answer(
         f"error {error.code}: {error.message}",
         code=error.exit_code,
         operation=operation,
         findings=findings,
         blocks=(_targets(targets),) if len(targets) > 1 else (),
-        error=error_members(error, details),
-        next=(error.hint,) if error.hint else (),
+        error={**error_members(error, details), "hint": hint},
+        next=(hint,) if hint else (),
     )
+
+
+def _hint(operation: str, error: PveopsError) -> str:
+    """A refusal of PVE's leads to what this very operation lacks."""
+    if error.hint != PermissionDeniedError.default_hint:
+        return error.hint
+    return check_command(operation)
+
+
+def check_command(operation: str, *guests: str) -> str:
+    """The command that compares the token with what an operation needs."""
+    from pveops.operations.catalog import OPERATIONS
+
+    is_known = any(row.id == operation for row in OPERATIONS)
+    words = (operation, *guests) if is_known else ()
+    return " ".join((PermissionDeniedError.default_hint, *words))
 
 
 def _targets(targets: Sequence[dict[str, str]]) -> Listing:

@@ -43,6 +43,8 @@ class Connection(NamedTuple):
     transport: Transport
     consent: ConsentConfig = ConsentConfig()
     documents: Transport | None = None
+    endpoints: tuple[tuple[str, Transport], ...] = ()
+    """Each of the profile's endpoints by itself, authenticated."""
     actor: ActorDefault = "auto"
     """What every caller of the profile counts as, unless it is `auto`."""
 

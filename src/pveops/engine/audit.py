@@ -218,6 +218,8 @@ class Verdict(NamedTuple):
     problem: str = ""
     """The first place where the chain breaks."""
     first: int = 1
+    is_torn: bool = False
+    """Only its last line is unfinished; the next record sets it aside and goes on."""
 
 
 def verify_lines(lines: Iterator[bytes]) -> Verdict:
@@ -225,7 +227,8 @@ def verify_lines(lines: Iterator[bytes]) -> Verdict:
     head, count, first = Head(0, GENESIS), 0, 1
     for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n"):
-            return Verdict(False, count, head, f"line {number} is torn", first)
+            is_last = next(lines, None) is None
+            return Verdict(False, count, head, f"line {number} is torn", first, is_last)
         try:
             record = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError):

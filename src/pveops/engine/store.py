@@ -95,6 +95,15 @@ class Entry(NamedTuple):
     data: dict[str, Any]
 
 
+class StoreHealth(NamedTuple):
+    """How the file is."""
+
+    problem: str
+    """What SQLite's own check finds; empty: nothing."""
+    size_bytes: int
+    schema_version: int
+
+
 class Store:
     """The SQLite file. Safe to use from several threads and processes.
 
@@ -124,6 +133,14 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    def examine(self) -> StoreHealth:
+        """Let SQLite check the whole file; takes as long as reading it does."""
+        said = "; ".join(str(row[0]) for row in self._all("PRAGMA quick_check(3)"))
+        pages, size = self._one("PRAGMA page_count")[0], self._one("PRAGMA page_size")[0]
+        return StoreHealth(
+            "" if said == "ok" else said, pages * size, self._one("PRAGMA user_version")[0]
+        )
 
     # -- plans ---------------------------------------------------------------
 

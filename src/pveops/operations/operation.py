@@ -48,10 +48,14 @@ class Targets(StrEnum):
 
 
 class Privilege(NamedTuple):
-    """A privilege on a path template of PVE's access tree."""
+    """A privilege on a path template of PVE's access tree, by its name in PVE 9."""
 
     path: str
     name: str
+    when: str = ""
+    """What it is needed for; empty: the operation cannot be done without it."""
+    instead: tuple[str, ...] = ()
+    """Each of these on the same path does as well."""
 
 
 class Param(NamedTuple):

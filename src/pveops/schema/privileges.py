@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from pveops.schema.facts import Method
+from pveops.schema.facts import Method, version_key
 
 
 class Kind(StrEnum):
@@ -76,7 +76,25 @@ _WORDS = {
     Kind.UNKNOWN: "what the server wants",
 }
 
+_AGENT = "VM.GuestAgent."
+_SPLIT_IN = (9, 0)
+_BEFORE = {"VM.Replicate": ("/storage", "Datastore.Allocate")}
+
 Params = Mapping[str, Any]
+
+
+def privilege_in(path: str, name: str, release: str) -> tuple[str, str]:
+    """The path and name of a privilege of PVE 9 in another release; the nearest that holds it.
+
+    pve-access-control 9.0 took VM.Monitor, one privilege for a VM's monitor and all of its guest
+    agent, apart into VM.GuestAgent.*, and made VM.Replicate, for what had taken
+    Datastore.Allocate on all storages (AccessControl.pm, $valid_privs; API2/Replication.pm).
+    """
+    if version_key(release) >= _SPLIT_IN:
+        return path, name
+    if name.startswith(_AGENT):
+        return path, "VM.Monitor"
+    return _BEFORE.get(name, (path, name))
 
 
 def required_privileges(method: Method, params: Params) -> Requirement:

@@ -70,6 +70,8 @@ class Node:
     """What runs since the last boot."""
     installed_kernel: str = KERNEL
     """What the next boot takes."""
+    clock_offset_s: float = 0.0
+    """How far its clock is ahead of the others'."""
     boot_s: float | None = 60.0
     """How long a reboot takes; None: the node does not come back by itself."""
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
-from pveops.operations.rows.common import SEE_GUESTS, SEE_NODES, SEE_STORAGES, reading
+from pveops.operations.rows.common import (
+    ASK_AGENT,
+    SEE_CLUSTER,
+    SEE_GUESTS,
+    SEE_NODES,
+    SEE_STORAGES,
+    USE_BRIDGE,
+    reading,
+)
 
 _RESTORABLE = (
     Privilege("/vms/{vmid}", "VM.Backup"),
     Privilege("/storage/{storage}", "Datastore.AllocateSpace"),
 )
 """Without both, PVE leaves a backup out of every list (Storage.pm, check_volume_access)."""
+_BACKUPS_TOO = tuple(need._replace(when="backups themselves") for need in _RESTORABLE)
 _NODE = Param("node", "str", "the node, where several have a storage of that name")
 _CONSENTED_S = 43_200
 """Many backups take hours; what was begun in time may be resumed for half a day."""
@@ -115,7 +124,7 @@ ROWS: tuple[Operation, ...] = (
         "backup.audit",
         "per guest its newest backup, the jobs that take it, and what is not known",
         "pve backup audit --older-than 2d",
-        privileges=(*SEE_GUESTS, *SEE_STORAGES, *SEE_NODES, Privilege("/", "Sys.Audit")),
+        privileges=(*_BACKUPS_TOO, *SEE_GUESTS, *SEE_STORAGES, *SEE_NODES, *SEE_CLUSTER),
     ),
     reading(
         "backup.why",
@@ -133,6 +142,8 @@ ROWS: tuple[Operation, ...] = (
             *_RESTORABLE,
             Privilege("/vms/{newid}", "VM.Allocate"),
             Privilege("/vms/{newid}", "VM.Config.Network"),
+            Privilege("/vms/{newid}", "VM.PowerMgmt", when="--start"),
+            USE_BRIDGE,
         ),
         (
             Param("name", "str", "what it is called; without, its name and -restored"),
@@ -160,6 +171,9 @@ ROWS: tuple[Operation, ...] = (
             *SEE_GUESTS,
             Privilege("/vms/{newid}", "VM.Allocate"),
             Privilege("/vms/{newid}", "VM.PowerMgmt"),
+            Privilege("/vms/{newid}", "VM.Config.Network"),
+            ASK_AGENT._replace(path="/vms/{newid}", when="VMs with a guest agent"),
+            USE_BRIDGE,
         ),
         (Param("storage", "str", "where its disks lie meanwhile; without, where they were"),),
         example="pve backup drill web01",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
+from pveops.operations.rows.common import USE_BRIDGE
 
 ROWS: tuple[Operation, ...] = (
     Operation(
@@ -17,6 +18,9 @@ ROWS: tuple[Operation, ...] = (
             Privilege("/vms/{newid}", "VM.Allocate"),
             Privilege("/vms/{newid}", "VM.Config.Options"),
             Privilege("/storage/{storage}", "Datastore.AllocateSpace"),
+            Privilege("/vms/{newid}", "VM.Config.Network", when="--ip"),
+            Privilege("/vms/{newid}", "VM.PowerMgmt", when="--start"),
+            USE_BRIDGE,
         ),
         (
             Param("name", "str", "its name; {n} is the number of each of several"),

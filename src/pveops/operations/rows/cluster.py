@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
-from pveops.operations.rows.common import SEE_GUESTS, SEE_NODES, reading
+from pveops.operations.rows.common import (
+    SEE_CLUSTER,
+    SEE_GUESTS,
+    SEE_NODES,
+    SEE_POOLS,
+    SEE_STORAGES,
+    SET_NOOUT,
+    reading,
+)
 
 _POWER = Privilege("/vms/{vmid}", "VM.PowerMgmt")
 _NODE_POWER = Privilege("/nodes/{node}", "Sys.PowerMgmt")
-_SEE_ALL = (Privilege("/", "Sys.Audit"), *SEE_GUESTS, *SEE_NODES)
+_SEE_ALL = (*SEE_CLUSTER, *SEE_GUESTS, *SEE_NODES)
 _CONSENTED_S = 43_200
 """Such a procedure takes hours; what was begun in time may be resumed for half a day."""
 _LEAVE = "a guest that nothing is done about; it goes down with its node"
 
 ROWS: tuple[Operation, ...] = (
-    reading("status", "the cluster at a glance, and what is wrong with it", "pve status"),
-    reading("find", "guests, nodes, storages and pools by a piece of their name", "pve find web"),
+    reading(
+        "status",
+        "the cluster at a glance, and what is wrong with it",
+        "pve status",
+        privileges=(*_SEE_ALL, *SEE_STORAGES),
+    ),
+    reading(
+        "find",
+        "guests, nodes, storages and pools by a piece of their name",
+        "pve find web",
+        privileges=(*SEE_GUESTS, *SEE_NODES, *SEE_STORAGES, *SEE_POOLS),
+    ),
     Operation(
         "cluster.rolling-reboot",
         "reboot one node after the other: empty it, reboot, check, bring its guests back",
@@ -25,7 +43,8 @@ ROWS: tuple[Operation, ...] = (
             _NODE_POWER,
             _POWER,
             Privilege("/vms/{vmid}", "VM.Migrate"),
-            Privilege("/storage/{storage}", "Datastore.AllocateSpace"),
+            Privilege("/storage/{storage}", "Datastore.AllocateSpace", when="local disks"),
+            SET_NOOUT,
             *_SEE_ALL,
         ),
         (
@@ -52,7 +71,7 @@ ROWS: tuple[Operation, ...] = (
         Tier.IRREVERSIBLE,
         Effect.ONCE,
         Targets.CLUSTER,
-        (_NODE_POWER, _POWER, *_SEE_ALL),
+        (_NODE_POWER, _POWER, SET_NOOUT, *_SEE_ALL),
         (
             Param("guests_only", "bool", "leave the nodes on", False),
             Param("leave", "words", _LEAVE),
@@ -77,7 +96,7 @@ ROWS: tuple[Operation, ...] = (
         Tier.DISRUPTIVE,
         Effect.REPEATABLE,
         Targets.CLUSTER,
-        (_POWER, *_SEE_ALL),
+        (_POWER, SET_NOOUT, *_SEE_ALL),
         (Param("partly", "bool", "start what can be started, while nodes are missing", False),),
         example="pve cluster bring-back",
         decides="pveops.workflows.cluster_power:decide_leg",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
-from pveops.operations.rows.common import SEE_GUESTS
+from pveops.operations.rows.common import SEE_GUESTS, USE_BRIDGE
 
 _DECIDE_CONFIG = "pveops.operations.config:decide_"
 _READ_CONFIG = "pveops.domain.config_facts:read_config_facts"
@@ -14,6 +14,11 @@ _CONFIG_ANY = (
     Privilege("/vms/{vmid}", "VM.Config.CPU"),
     Privilege("/vms/{vmid}", "VM.Config.Memory"),
     *_CONFIG_OPTIONS,
+    Privilege("/vms/{vmid}", "VM.Config.Network", when="net0, a container's name"),
+    Privilege("/vms/{vmid}", "VM.Config.Cloudinit", when="--ssh-keys, ipconfig0"),
+    Privilege("/vms/{vmid}", "VM.Config.HWType", when="machine, scsihw"),
+    Privilege("/vms/{vmid}", "VM.Config.Disk", when="--boot"),
+    USE_BRIDGE,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
-from pveops.operations.rows.common import reading
+from pveops.operations.rows.common import SEE_NODES, SEE_STORAGES, USE_BRIDGE, reading
 
 ROWS: tuple[Operation, ...] = (
     Operation(
@@ -13,15 +13,19 @@ ROWS: tuple[Operation, ...] = (
         Effect.ONCE,
         Targets.NEW,
         (
-            Privilege("/vms/{vmid}", "VM.Allocate"),
-            Privilege("/vms/{vmid}", "VM.Config.Disk"),
-            Privilege("/vms/{vmid}", "VM.Config.CPU"),
-            Privilege("/vms/{vmid}", "VM.Config.Memory"),
-            Privilege("/vms/{vmid}", "VM.Config.Network"),
-            Privilege("/vms/{vmid}", "VM.Config.HWType"),
-            Privilege("/vms/{vmid}", "VM.Config.Options"),
-            Privilege("/vms/{vmid}", "VM.Config.Cloudinit"),
+            Privilege("/vms/{newid}", "VM.Allocate"),
+            Privilege("/vms/{newid}", "VM.Config.Disk"),
+            Privilege("/vms/{newid}", "VM.Config.CPU"),
+            Privilege("/vms/{newid}", "VM.Config.Memory"),
+            Privilege("/vms/{newid}", "VM.Config.Network"),
+            Privilege("/vms/{newid}", "VM.Config.HWType"),
+            Privilege("/vms/{newid}", "VM.Config.Options"),
+            Privilege("/vms/{newid}", "VM.Config.Cloudinit"),
             Privilege("/storage/{storage}", "Datastore.AllocateSpace"),
+            USE_BRIDGE,
+            Privilege("/vms/{newid}", "VM.PowerMgmt", when="--start"),
+            *SEE_NODES,
+            *SEE_STORAGES,
         ),
         (
             Param("template", "str", "the template; see `pve template list`", is_required=True),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
-from pveops.operations.rows.common import SEE_GUESTS, SEE_NODES, reading
+from pveops.operations.rows.common import SEE_CLUSTER, SEE_GUESTS, SEE_NODES, SEE_POOLS, reading
 
 _CONSOLE = Privilege("/", "Sys.Console")
 """PVE takes changes of HA for root's work."""
+_MEMBERS = (
+    Privilege("/vms/{vmid}", "VM.Allocate", instead=("Permissions.Modify",)),
+    Privilege("/storage/{storage}", "Datastore.Allocate", when="--storage"),
+)
+"""Membership changes who may do what, so it takes what changing entries takes (Pool.pm)."""
 _READ_HA = "pveops.domain.ha_facts:read_ha_facts"
 
 
@@ -17,7 +22,7 @@ def _ha(verb: str, summary: str, params: tuple[Param, ...], example: str) -> Ope
         Tier.DISRUPTIVE,
         Effect.REPEATABLE,
         Targets.GUESTS if verb in {"add", "remove", "reset"} else Targets.ONE,
-        (_CONSOLE, Privilege("/", "Sys.Audit"), *SEE_GUESTS),
+        (_CONSOLE, *SEE_CLUSTER, *SEE_GUESTS),
         params,
         example=example,
         decides=f"pveops.operations.ha:decide_{verb.removeprefix('set-')}",
@@ -29,13 +34,14 @@ def _pool(
     verb: str, tier: int, summary: str, params: tuple[Param, ...], example: str = ""
 ) -> Operation:
     is_member = verb in {"add", "remove"}
+    members = _MEMBERS if is_member else ()
     return Operation(
         f"pool.{verb}",
         summary,
         tier,
         Effect.REPEATABLE,
         Targets.OTHER,
-        (Privilege("/pool/{pool}", "Pool.Allocate"), *SEE_GUESTS),
+        (Privilege("/pool/{pool}", "Pool.Allocate"), *members, *SEE_GUESTS),
         params,
         example=example or f"pve pool {verb} production",
         decides=f"pveops.operations.pool:decide_{'members' if is_member else verb}",
@@ -51,7 +57,7 @@ ROWS: tuple[Operation, ...] = (
         "ha.list",
         "what HA manages, with what it wants and does",
         "pve ha list",
-        privileges=(Privilege("/", "Sys.Audit"),),
+        privileges=SEE_CLUSTER,
     ),
     _ha(
         "add",
@@ -95,7 +101,7 @@ ROWS: tuple[Operation, ...] = (
         "pool.list",
         "pools with their guests",
         "pve pool list",
-        privileges=(Privilege("/pool/{pool}", "Pool.Audit"), *SEE_GUESTS),
+        privileges=(*SEE_POOLS, *SEE_GUESTS),
     ),
     _pool(
         "create",

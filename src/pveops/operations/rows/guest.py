@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
-from pveops.operations.rows.common import SEE_GUESTS, SEE_NODES, reading
+from pveops.operations.rows.common import ASK_AGENT, SEE_GUESTS, SEE_NODES, reading
 
-_ASK_AGENT = (*SEE_GUESTS, Privilege("/vms/{vmid}", "VM.GuestAgent.Audit"))
+_ASK_AGENT = (*SEE_GUESTS, ASK_AGENT)
 
 ROWS: tuple[Operation, ...] = (
     reading(
@@ -27,7 +27,7 @@ ROWS: tuple[Operation, ...] = (
         "the addresses of a guest",
         "pve guest ip web01",
         targets=Targets.ONE,
-        privileges=_ASK_AGENT,
+        privileges=(*SEE_GUESTS, ASK_AGENT._replace(when="VMs")),
     ),
     reading(
         "guest.agent.ping",
@@ -48,7 +48,11 @@ ROWS: tuple[Operation, ...] = (
         "what is wrong with a guest: lock, disks, snapshots, agent",
         "pve guest doctor web01",
         targets=Targets.ONE,
-        privileges=(*SEE_GUESTS, Privilege("/vms/{vmid}", "VM.Config.Disk"), *SEE_NODES),
+        privileges=(
+            *SEE_GUESTS,
+            Privilege("/vms/{vmid}", "VM.Config.Disk", when="leftover disks"),
+            *SEE_NODES,
+        ),
     ),
     Operation(
         "guest.exec",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
 from pveops.operations.rows.backup import KEEP
-from pveops.operations.rows.common import reading
+from pveops.operations.rows.common import SEE_CLUSTER, reading
 
-_SEE = (Privilege("/", "Sys.Audit"),)
 _CHANGE = (
     Privilege("/", "Sys.Modify"),
     Privilege("/storage/{storage}", "Datastore.Allocate"),
-    *_SEE,
+    *SEE_CLUSTER,
 )
 _VALUES = (
     Param("schedule", "str", "a calendar event: 21:00, 'mon..fri 22:30', '*/2:00'"),
@@ -31,14 +30,18 @@ _VALUES = (
 )
 
 ROWS: tuple[Operation, ...] = (
-    reading("job.list", "backup jobs with their next runs", "pve job list", privileges=_SEE),
+    reading(
+        "job.list", "backup jobs with their next runs", "pve job list", privileges=SEE_CLUSTER
+    ),
     reading(
         "job.show",
         "one backup job, and the guests that it takes",
         "pve job show nightly",
-        privileges=_SEE,
+        privileges=SEE_CLUSTER,
     ),
-    reading("job.next", "when backup jobs are due next", "pve job next nightly", privileges=_SEE),
+    reading(
+        "job.next", "when backup jobs are due next", "pve job next nightly", privileges=SEE_CLUSTER
+    ),
     Operation(
         "job.create",
         "schedule backups",

@@ -7,8 +7,8 @@ from pveops.operations.rows.common import SEE_GUESTS, SEE_NODES
 
 _PRIVILEGES = (
     Privilege("/vms/{vmid}", "VM.Migrate"),
-    Privilege("/vms/{vmid}", "VM.Config.Disk"),
-    Privilege("/storage/{storage}", "Datastore.AllocateSpace"),
+    Privilege("/vms/{vmid}", "VM.Config.Disk", when="--target-storage"),
+    Privilege("/storage/{storage}", "Datastore.AllocateSpace", when="--target-storage"),
     *SEE_GUESTS,
     *SEE_NODES,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pveops.operations.operation import Effect, Operation, Param, Privilege, Targets, Tier
-from pveops.operations.rows.common import SEE_NODES, reading
+from pveops.operations.rows.common import SEE_CLUSTER, SEE_NODES, SET_NOOUT, reading
 
 _CONSENTED_S = 7200
 
@@ -15,7 +15,7 @@ def _power(verb: str, summary: str, does: str) -> Operation:
         Tier.IRREVERSIBLE,
         Effect.ONCE,
         Targets.NODE,
-        (Privilege("/nodes/{node}", "Sys.PowerMgmt"), Privilege("/", "Sys.Audit"), *SEE_NODES),
+        (Privilege("/nodes/{node}", "Sys.PowerMgmt"), *SEE_CLUSTER, *SEE_NODES, SET_NOOUT),
         (Param("with_guests", "bool", f"{does} it with the guests that run there", False),),
         example=f"pve node {verb} pve2",
         decides="pveops.operations.node_power:decide_node_power",

@@ -39,7 +39,7 @@ ROWS: tuple[Operation, ...] = (
         Effect.ONCE,
         Targets.ONE,
         (
-            Privilege("/vms/{vmid}", "VM.Snapshot.Rollback"),
+            Privilege("/vms/{vmid}", "VM.Snapshot.Rollback", instead=("VM.Snapshot",)),
             Privilege("/vms/{vmid}", "VM.Audit"),
         ),
         (_SNAPNAME,),

@@ -29,8 +29,7 @@ ROWS: tuple[Operation, ...] = (
         Targets.OTHER,
         (
             Privilege("/storage/{storage}", "Datastore.AllocateTemplate"),
-            Privilege("/", "Sys.Audit"),
-            Privilege("/", "Sys.Modify"),
+            Privilege("/nodes/{node}", "Sys.AccessNetwork", instead=("Sys.Modify",)),
         ),
         (
             Param("url", "str", "where it is", is_required=True),

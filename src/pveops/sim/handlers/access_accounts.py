@@ -361,6 +361,9 @@ def _role(call: Call, prefix: str = "") -> frozenset[str]:
 def create_role(call: Call) -> Waiting:
     """Add a role."""
     names = _check_privileges(call)
+    if str(call.params["roleid"]).upper().startswith("PVE"):
+        text = "cannot use role ID starting with the (case-insensitive) 'PVE' namespace"
+        raise parameter_error({"roleid": text})
     yield from _locked(call, "create role failed")
     name, roles = str(call.params["roleid"]), call.cluster.access.roles
     if name in roles or name in builtin_roles(call.cluster.version):

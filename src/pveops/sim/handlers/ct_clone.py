@@ -22,6 +22,7 @@ from pveops.sim.guest_volumes import (
     list_volumes,
     size_text,
 )
+from pveops.sim.handlers.bridge_access import check_bridge_access
 from pveops.sim.handlers.guests import get_guest
 from pveops.sim.handlers.permission import check
 from pveops.sim.identity import new_mac
@@ -73,6 +74,7 @@ def clone(call: Call) -> str:
             raise die("parameter 'storage' not allowed for linked clones")
         check_storage(call.node, str(call.params["storage"]))
     _check_mounts(call, config, snapname, is_full=is_full)
+    check_bridge_access(call, config)
     guest = _take_id(call, new_id)
     source.config["lock"] = "disk"
     if pool:

@@ -36,6 +36,7 @@ from pveops.sim.guest_volumes import (
     parse_volume,
     size_text,
 )
+from pveops.sim.handlers.bridge_access import check_bridge_access
 from pveops.sim.handlers.guests import get_guest
 from pveops.sim.handlers.permission import check
 from pveops.sim.membership import require_quorum
@@ -60,6 +61,7 @@ def set_config(call: Call) -> Waiting:
     change = read_change(call, "lxc")
     vmid = int(call.params["vmid"])
     check_options(call, vmid, change.keys)
+    check_bridge_access(call, change.values)
     guest = get_guest(call)
     for key, value in change.values.items():
         _check_target(call, key, value)

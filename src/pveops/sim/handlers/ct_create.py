@@ -12,6 +12,7 @@ from pveops.sim.ct_volumes import DEFAULT_SIZE_GIB, check_storage, create_volume
 from pveops.sim.guest import Guest, Temper
 from pveops.sim.guest_volumes import is_volume_key, parse_volume
 from pveops.sim.ha import Resource, add_resource
+from pveops.sim.handlers.bridge_access import check_bridge_access
 from pveops.sim.handlers.permission import check, may
 from pveops.sim.handlers.restores import start_ct_restore
 from pveops.sim.handlers.storage_content import check_volume_access
@@ -49,6 +50,7 @@ def create_container(call: Call) -> str:
     options = {k: v for k, v in call.params.items() if k not in _OF_THE_REQUEST}
     check_options(call, vmid, options, pool=call.get("pool"))
     _check_volumes(call, options)
+    check_bridge_access(call, options)
     check_volume_access(call, template, vmid)
     guest = _take_id(call, vmid)
     if call.get("pool"):

@@ -63,7 +63,7 @@ def set_hosts(call: Call) -> None:
 def get_time(call: Call) -> dict[str, Any]:
     """Seconds since the epoch, and the same for a clock that shows local time."""
     zone = call.node.settings.timezone
-    now = int(call.cluster.timeline.now())
+    now = int(call.cluster.timeline.now() + call.node.clock_offset_s)
     local = datetime.fromtimestamp(now, ZoneInfo(zone))
     return {"timezone": zone, "time": now, "localtime": calendar.timegm(local.timetuple())}
 

@@ -13,6 +13,7 @@ from typing import Any
 from pveops.sim.archive import Archive, get_archive, restore_ct_volumes, restore_vm_disks
 from pveops.sim.call import Call
 from pveops.sim.guest import Guest, Temper, start_process
+from pveops.sim.handlers.bridge_access import check_bridge_access
 from pveops.sim.handlers.storage_content import check_volume_access
 from pveops.sim.identity import new_mac, new_uuid
 from pveops.sim.property_string import format_properties, parse_properties
@@ -40,6 +41,7 @@ def start_vm_restore(call: Call) -> str:
     archive = get_archive(call.node, volid)
     if archive.kind != "qemu":
         raise die(f"archive '{volid}' is no backup of a VM")
+    check_bridge_access(call, {**archive.config, **call.params})
     existing = call.cluster.guests.get(vmid)
     if existing is not None and not (call.get("force") and existing.node == call.node.name):
         where = f"VM {vmid} already exists on node '{existing.node}'"

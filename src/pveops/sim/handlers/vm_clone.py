@@ -16,6 +16,7 @@ from pveops.sim.guest_volumes import (
     list_volumes,
     size_text,
 )
+from pveops.sim.handlers.bridge_access import check_bridge_access
 from pveops.sim.handlers.guests import get_guest
 from pveops.sim.handlers.permission import check
 from pveops.sim.identity import new_uuid
@@ -84,6 +85,7 @@ def clone(call: Call) -> str:
             if call.get(name) is not None:
                 raise die(f"parameter '{name}' not allowed for linked clones")
     _check_disks(call, config, snapname, is_full=is_full, target=target)
+    check_bridge_access(call, config)
     guest = _take_id(call, new_id, target)
     job = _Clone(call, source, guest, dict(config), is_full, snapname)
     if call.get("pool"):

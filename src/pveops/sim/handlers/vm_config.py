@@ -25,6 +25,7 @@ from pveops.sim.guest_volumes import (
     is_volume_key,
     parse_volume,
 )
+from pveops.sim.handlers.bridge_access import check_bridge_access
 from pveops.sim.handlers.guests import get_guest
 from pveops.sim.handlers.permission import check
 from pveops.sim.handlers.vm_permissions import (
@@ -64,6 +65,7 @@ def _begin(call: Call) -> tuple[Guest, Change]:
     check_contents(call, change.values)
     check_options(call, vmid, None, change.keys)
     check_storage_access(call, vmid, change.values)
+    check_bridge_access(call, change.values)
     guest = get_guest(call)
     require_quorum(call.cluster, call.node, "guest", guest.config_path)
     return guest, change

@@ -11,6 +11,7 @@ from pveops.sim.config_change import cdrom_drive
 from pveops.sim.guest import Guest
 from pveops.sim.guest_volumes import is_volume_key, parse_volume
 from pveops.sim.ha import Resource, add_resource
+from pveops.sim.handlers.bridge_access import check_bridge_access
 from pveops.sim.handlers.permission import may
 from pveops.sim.handlers.restores import start_vm_restore
 from pveops.sim.handlers.vm_config import check_contents
@@ -45,6 +46,7 @@ def create_vm(call: Call) -> str:
         options["ide2"] = cdrom_drive(call, options)
     check_storage_access(call, vmid, options, call.get("storage"))
     check_options(call, vmid, call.get("pool"), options)
+    check_bridge_access(call, options)
     check_contents(call, options)
     guest = _take_id(call, vmid)
     if call.get("pool"):

@@ -1,0 +1,1 @@
+"""What `pve doctor` looks at: pure checks over facts that somebody else gathered."""
