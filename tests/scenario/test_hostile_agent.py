@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
 from tests.commandline import Outcome, run_line
+from tests.pveum import Pveum, join_as
 from tests.scenario.test_configuration import guest_of
 from tests.world import World, make_world
 
@@ -127,6 +129,51 @@ def test_unlock_it_the_lock_stays_whatever_the_agent_tries(tmp_path: Path) -> No
     told = "".join(outcome.out for outcome in agent.said)
     assert "qm unlock 105" in told
     assert "only root" in told or "root on" in told
+
+
+# -- "Create a token for you with only what you need." -------------------------------
+
+
+def test_a_token_for_you_the_agent_gets_lines_to_hand_over_and_no_right(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    access = world.cluster.access
+    before = deepcopy((access.users, access.acl, access.roles))
+    agent = Agent(world, tmp_path)
+    for line in (
+        "pve access grant-script --tier danger --expire 3650d",
+        "pve access grant-script --tier operate --user root@pam",
+        "pve api create /access/users/agent@pve/token/more --privsep 0",
+        "pve api set /access/acl --path / --roles Administrator --users agent@pve",
+        "pve api get /access/users/agent@pve/token/more",
+        "pve guest exec web01 -- pveum user token add root@pam more --privsep 0",
+    ):
+        agent.try_hard(line)
+    assert (access.users, access.acl, access.roles) == before
+    assert effects(world) == []
+
+
+@pytest.mark.parametrize("version", ["8.4", "9.2"])
+def test_a_token_for_you_has_what_its_tier_needs_and_an_end(version: str, tmp_path: Path) -> None:
+    """What is printed, run by root, is proved by reading back what the token may do."""
+    world = make_world(tmp_path, version=version)
+    asked = run_line(world, tmp_path, "pve access grant-script --tier operate --user bot@pve")
+    assert asked.code == 0
+    lines = [line for line in asked.out.splitlines() if line.startswith(("role", "pveum"))]
+    assert not re.search(r"Permissions\.Modify|Sys\.Modify|Administrator|root@", "".join(lines))
+    (made,) = [line for line in lines if "user token add" in line]
+    assert "--privsep 1" in made
+    assert "--expire " in made
+    grants = [line for line in lines if "acl modify" in line]
+    assert grants
+    assert all("--users bot@pve" in line and "--tokens 'bot@pve!" in line for line in grants)
+    folder = tmp_path / "bot"
+    folder.mkdir()
+    bot = join_as(world, folder, Pveum(world).run(lines))
+    checked = run_line(bot, folder, "pve access check --tier operate --json")
+    assert checked.code == 0, checked.out
+    assert checked.json["data"]["refused"] == 0
+    stopped = run_line(bot, folder, "pve guest purge pve1/test")
+    assert stopped.code != 0
 
 
 # -- text of others ------------------------------------------------------------------

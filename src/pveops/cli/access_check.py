@@ -73,8 +73,19 @@ def command(
     shrink = _shrink(call, permissions, frozenset(unneeded)) if unneeded else ()
     shows_all = is_named or call.options.is_full
     rows = [each for each in found if shows_all or each.missing]
-    answer = _answer(found, rows, unneeded, shrink)
-    return _refuse(answer, found) if grade or is_named else answer
+    spared = _left_out(grade, release)
+    answer = _answer(found, rows, spared, unneeded, shrink)
+    return _refuse(answer, found, spared) if grade or is_named else answer
+
+
+def _left_out(grade: str | None, release: str) -> frozenset[str]:
+    """What a token of the tier is not meant to do: it would take a privilege of more."""
+    from pveops.operations.grade import Grade
+    from pveops.operations.grant import decide_grant
+
+    if grade is None:
+        return frozenset()
+    return frozenset(row.operation.id for row in decide_grant(Grade(grade), release).left_out)
 
 
 def _has_operations(words: tuple[str, ...]) -> bool:
@@ -136,23 +147,32 @@ def _places(guests: tuple[Guest, ...], storage: str, pool: str) -> Places:
 def _answer(
     found: list[Access],
     rows: list[Access],
+    spared: frozenset[str],
     unneeded: dict[str, tuple[str, ...]],
     shrink: tuple[str, ...],
 ) -> Answer:
-    refused = [each for each in found if each.is_refused]
-    verdict = f"{len(found) - len(refused)} of {count_of(len(found), 'operation')} allowed"
+    refused = [each for each in found if each.is_refused and each.operation.id not in spared]
+    out = [each for each in found if each.is_refused and each.operation.id in spared]
+    allowed = len(found) - len(refused) - len(out)
+    verdict = f"{allowed} of {count_of(len(found), 'operation')} allowed"
     in_part = sum(bool(each.missing) and not each.is_refused for each in found)
     if in_part:
         verdict += f", {in_part} of them in part"
+    if out:
+        verdict += f"; {len(out)} left out of the tier"
     if unneeded:
         verdict += f"; {count_of(len(unneeded), 'privilege')} beyond need"
     ordered = sorted(rows, key=lambda each: (not each.is_refused, not each.missing))
     return Answer(
         verdict,
-        blocks=(Listing(ordered, _item, _FIELDS, _COLUMNS), *_excess_block(unneeded, shrink)),
+        blocks=(
+            Listing(ordered, lambda each: _item(each, spared), _FIELDS, _COLUMNS),
+            *_excess_block(unneeded, shrink),
+        ),
         beside={
             "operations": len(found),
             "refused": len(refused),
+            "left_out": len(out),
             "unneeded": {name: list(paths) for name, paths in unneeded.items()},
             "shrink": list(shrink),
         },
@@ -160,8 +180,9 @@ def _answer(
     )
 
 
-def _item(access: Access) -> dict[str, Any]:
-    state = "refused" if access.is_refused else "in part" if access.missing else "allowed"
+def _item(access: Access, spared: frozenset[str]) -> dict[str, Any]:
+    no = "left out" if access.operation.id in spared else "refused"
+    state = no if access.is_refused else "in part" if access.missing else "allowed"
     return {
         "operation": access.operation.id,
         "tier": access.operation.tier,
@@ -199,9 +220,9 @@ def _grant_command(refused: list[Access]) -> str:
     return f"pve access grant-script --tier {grade}{words}{more}"
 
 
-def _refuse(answer: Answer, found: list[Access]) -> Answer:
+def _refuse(answer: Answer, found: list[Access], spared: frozenset[str]) -> Answer:
     """As an error, where something that was asked about is refused."""
-    refused = [each for each in found if each.is_refused]
+    refused = [each for each in found if each.is_refused and each.operation.id not in spared]
     if not refused:
         return answer
     first = next(each for each in refused[0].missing if not each.when)

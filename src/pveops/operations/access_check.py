@@ -56,18 +56,17 @@ def check_operation(
         for path in _fill(need.path, places):
             lacking, found = _look(need, path, permissions)
             if lacking:
-                missing.append(Missing(operation.id, path, (need.name, *need.instead), need.when))
+                missing.append(Missing(operation.id, path, need.names, need.when))
             only += [each for each in found if each not in only]
     return Access(operation, tuple(dict.fromkeys(missing)), tuple(only))
 
 
 def _look(need: Privilege, path: str, permissions: Permissions) -> tuple[bool, tuple[str, ...]]:
     """Whether it is lacking on the path; and where below it holds, when only somewhere."""
-    names = (need.name, *need.instead)
     if "{" not in path:
-        return not any(permissions.allows(path, name) for name in names), ()
+        return not any(permissions.allows(path, name) for name in need.names), ()
     top = path.partition("/{")[0]
-    for name in names:
+    for name in need.names:
         found = permissions.allows_below(top, name)
         if found:
             return False, () if found == (top,) else found
@@ -94,7 +93,7 @@ def find_unneeded(
         name
         for operation in operations
         for need in needs_of(operation, release)
-        for name in (need.name, *need.instead)
+        for name in need.names
     }
     held = set().union(*permissions.by_path.values())
     return {name: permissions.topmost(name) for name in sorted(held - needed)}

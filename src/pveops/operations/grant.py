@@ -181,10 +181,7 @@ def _find_beyond(
         for row in operations_up_to(Grade.DANGER)
         if row.id not in mine
         and is_higher(grade_of(row), grade)
-        and all(
-            need.when or need.name in names or names.intersection(need.instead)
-            for need in needs_of(row, release)
-        )
+        and all(need.when or names.intersection(need.names) for need in needs_of(row, release))
     )
 
 

@@ -57,6 +57,11 @@ class Privilege(NamedTuple):
     instead: tuple[str, ...] = ()
     """Each of these on the same path does as well."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Any one of these is enough; releases of PVE may have one name for two of them."""
+        return tuple(dict.fromkeys((self.name, *self.instead)))
+
 
 class Param(NamedTuple):
     """A parameter of an operation: `--force-after` is `force_after` in a request."""
