@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pveops.broker.peer import account_name
+from pveops.broker.program import INSTALL_HINT, code_places, find_foreign
 from pveops.broker.settings import Settings
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -33,6 +34,8 @@ def find_flaws(folder: Path, settings: Settings) -> Iterator[Flaw]:
             "give the broker an account of its own: pve-broker install, as root",
         )
     yield from _check_modes(folder, uid)
+    for path, owner in find_foreign(code_places(), uid):
+        yield Flaw(f"{owner} can write the program that the broker runs: {path}", INSTALL_HINT)
 
 
 def _check_modes(folder: Path, uid: int) -> Iterator[Flaw]:

@@ -111,18 +111,31 @@ def install(clients: tuple[str, ...], for_user: bool) -> int:
             "pve-broker install --user\n"
         )
         return _REFUSED
+    from pveops.broker.program import check_installable
+
+    program = _program()
+    settings = _settings_text(clients)
     _make_account()
-    _write_once(HOME / "broker.yaml", _settings_text(clients), ACCOUNT)
-    _write(UNIT, system_unit(_program()))
+    check_installable(program, ACCOUNT)
+    _write_once(HOME / "broker.yaml", settings, ACCOUNT)
+    _write(UNIT, system_unit(program))
     click.echo(f"{ACCOUNT} has {HOME}; the unit is {UNIT}")
+    _tell_the_rest(program)
+    return 0
+
+
+def _tell_the_rest(program: Path) -> None:
+    """The commands that are left, with whole paths: sudo has a PATH of its own."""
+    as_broker = f"sudo -u {ACCOUNT} env PVE_HOME={HOME}"
+    pve = program.with_name("pve")
     for line in (
-        f"sudo -u {ACCOUNT} PVE_HOME={HOME} pve init HOST   # with the token that may change",
-        "systemctl daemon-reload && systemctl enable --now pve-broker",
-        f"sudo -u {ACCOUNT} PVE_HOME={HOME} pve-broker check",
+        f"{as_broker} {pve} init HOST",
+        f"{as_broker} {pve} secrets add 'USER@REALM!NAME'   # the token that may change things",
+        "sudo systemctl daemon-reload && sudo systemctl enable --now pve-broker",
+        f"{as_broker} {program} check",
         f"# in the client's config.yaml, in its profile: broker: {SOCKET}",
     ):
         click.echo(f"next: {line}")
-    return 0
 
 
 def _install_for_user(clients: tuple[str, ...]) -> int:

@@ -65,8 +65,8 @@ class AuditLog:
         """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._locked() as descriptor:
-                head = self._write(descriptor, kind, facts)
+            with self._locked():
+                head = self._write(kind, facts)
         except OSError as error:
             raise AuditError(f"the audit log {self._path} cannot be written: {error}") from error
         if self._anchor is not None:
@@ -96,45 +96,43 @@ class AuditLog:
     # -- writing -----------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[int]:
-        """The file of that name, locked; another process may have put it aside meanwhile."""
-        while True:
-            descriptor = os.open(
-                self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600
-            )
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                if self._is_current(descriptor):
-                    yield descriptor
-                    return
-            finally:
-                os.close(descriptor)
-
-    def _is_current(self, descriptor: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(descriptor), self._path.stat())
-        except FileNotFoundError:
-            return False
-
-    def _write(self, descriptor: int, kind: str, facts: Mapping[str, Any]) -> Head:
-        head, torn = self._last(descriptor)
-        if torn:
-            note = {"bytes": torn, "kept_in": f"{self._path.name}.torn"}
-            head = self._append_to(descriptor, "torn", note, head)
-        if os.fstat(descriptor).st_size < self._max_bytes:
-            return self._append_to(descriptor, kind, facts, head)
-        aside = self._path.with_name(
-            f"{self._path.stem}-{head.seq:0{_SEQ_DIGITS}}{self._path.suffix}"
+    def _locked(self) -> Iterator[None]:
+        """No other process writes. Its own file is locked: the log's is another one at times."""
+        descriptor = os.open(
+            self._path.with_name(f"{self._path.name}.lock"),
+            os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW,
+            0o600,
         )
-        self._path.rename(aside)
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        fresh = os.open(self._path, flags, 0o600)
         try:
-            fcntl.flock(fresh, fcntl.LOCK_EX)
-            head = self._append_to(fresh, "continued", {"from": aside.name}, head)
-            return self._append_to(fresh, kind, facts, head)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
         finally:
-            os.close(fresh)
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[int]:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+        descriptor = os.open(self._path, flags, 0o600)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _write(self, kind: str, facts: Mapping[str, Any]) -> Head:
+        with self._open() as descriptor:
+            head, torn = self._last(descriptor)
+            if torn:
+                note = {"bytes": torn, "kept_in": f"{self._path.name}.torn"}
+                head = self._append_to(descriptor, "torn", note, head)
+            is_full = os.fstat(descriptor).st_size >= self._max_bytes
+        if is_full:
+            aside = f"{self._path.stem}-{head.seq:0{_SEQ_DIGITS}}{self._path.suffix}"
+            self._path.rename(self._path.with_name(aside))
+        with self._open() as descriptor:
+            if head.seq and os.fstat(descriptor).st_size == 0:
+                note = {"from": self.parts()[-2].name}
+                head = self._append_to(descriptor, "continued", note, head)
+            return self._append_to(descriptor, kind, facts, head)
 
     def _append_to(self, descriptor: int, kind: str, facts: Mapping[str, Any], head: Head) -> Head:
         record = {**self._common(kind), **redact_value(dict(facts))}
