@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from pveops.broker.service import ACCOUNT, HOME, SOCKET, UNIT, system_unit, user_unit
+from pveops.broker.service import ACCOUNT, FOLDER, HOME, SOCKET, UNIT, system_unit, user_unit
 from pveops.errors import ConfigError, PveopsError
 
 _REFUSED = 4
@@ -117,16 +117,16 @@ def install(clients: tuple[str, ...], for_user: bool) -> int:
     settings = _settings_text(clients)
     _make_account()
     check_installable(program, ACCOUNT)
-    _write_once(HOME / "broker.yaml", settings, ACCOUNT)
+    _write_once(FOLDER / "broker.yaml", settings, ACCOUNT)
     _write(UNIT, system_unit(program))
-    click.echo(f"{ACCOUNT} has {HOME}; the unit is {UNIT}")
+    click.echo(f"{ACCOUNT} has {FOLDER}; the unit is {UNIT}")
     _tell_the_rest(program)
     return 0
 
 
 def _tell_the_rest(program: Path) -> None:
     """The commands that are left, with whole paths: sudo has a PATH of its own."""
-    as_broker = f"sudo -u {ACCOUNT} env PVE_HOME={HOME}"
+    as_broker = f"sudo -Hu {ACCOUNT} env PVE_HOME={FOLDER}"
     pve = program.with_name("pve")
     for line in (
         f"{as_broker} {pve} init HOST",
@@ -161,9 +161,10 @@ def _make_account() -> None:
             [_USERADD, "--system", "--home-dir", str(HOME), "--shell", _NO_SHELL, ACCOUNT],
             check=True,
         )
-    HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
-    HOME.chmod(0o700)
-    shutil.chown(HOME, ACCOUNT, ACCOUNT)
+    for folder in (HOME, FOLDER):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+        shutil.chown(folder, ACCOUNT, ACCOUNT)
 
 
 def _settings_text(clients: tuple[str, ...]) -> str:
@@ -194,7 +195,7 @@ def _folder() -> Path:
     if not os.environ.get("PVE_HOME"):
         raise ConfigError(
             "PVE_HOME is not set: the broker keeps all that it has in one folder",
-            hint=f"PVE_HOME={HOME}",
+            hint=f"PVE_HOME={FOLDER}",
         )
     return find_paths(os.environ).config_file.parent
 

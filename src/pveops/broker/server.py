@@ -21,6 +21,7 @@ from pveops.broker.peer import Peer, peer_of
 from pveops.broker.settings import Settings
 from pveops.cli.broker_message import (
     Asked,
+    NoMessageError,
     Told,
     receive_message,
     send_message,
@@ -124,6 +125,8 @@ def _answer_and_leave(
             send_message(connection, told._asdict())
             # A worker that goes on may hold the socket; the caller is not to wait for it.
             connection.shutdown(socket.SHUT_RDWR)
+        code = 0
+    except NoMessageError:
         code = 0
     except (OSError, ProtocolError) as error:
         _say(f"a request was dropped: {error}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 ACCOUNT = "pve-broker"
 HOME = Path("/var/lib/pve-broker")
+FOLDER = HOME / "pve"
+"""The broker's PVE_HOME. The identity that opens its secrets lies in HOME, outside of it."""
 SOCKET = Path("/run/pve-broker/socket")
 UNIT = Path("/etc/systemd/system/pve-broker.service")
 
@@ -19,7 +21,7 @@ Wants=network-online.target
 Type=exec
 User={account}
 ExecStart={program} serve --socket {socket}
-Environment=PVE_HOME={home}
+Environment=PVE_HOME={folder}
 Restart=on-failure
 # Runs that have begun go on; what was cut off is picked up with `pve run resume`.
 KillMode=process
@@ -64,7 +66,7 @@ Description=Broker of pveops, under the same account as its callers: order, no b
 [Service]
 Type=exec
 ExecStart={program} serve --socket {socket}
-Environment=PVE_HOME={home}
+Environment=PVE_HOME={folder}
 Restart=on-failure
 KillMode=process
 UMask=0077
@@ -77,9 +79,9 @@ WantedBy=default.target
 
 def system_unit(program: Path, *, account: str = ACCOUNT) -> str:
     """The unit of a broker with an account of its own."""
-    return _SYSTEM_UNIT.format(account=account, program=program, socket=SOCKET, home=HOME)
+    return _SYSTEM_UNIT.format(account=account, program=program, socket=SOCKET, folder=FOLDER)
 
 
-def user_unit(program: Path, home: Path, socket: Path) -> str:
+def user_unit(program: Path, folder: Path, socket: Path) -> str:
     """The unit of a broker that shares the account of its callers."""
-    return _USER_UNIT.format(program=program, socket=socket, home=home)
+    return _USER_UNIT.format(program=program, socket=socket, folder=folder)

@@ -26,6 +26,10 @@ class Asked(NamedTuple):
     has_read_free_text: bool = False
 
 
+class NoMessageError(ProtocolError):
+    """Nothing was sent at all: somebody looked whether the broker listens."""
+
+
 class Told(NamedTuple):
     """What the command came to."""
 
@@ -58,6 +62,8 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
     parts: list[bytes] = []
     while length:
         chunk = connection.recv(min(length, 1 << 16))
+        if not chunk and not parts:
+            raise NoMessageError("the connection ended without a message")
         if not chunk:
             raise ProtocolError("the connection ended in the middle of a message")
         parts.append(chunk)
