@@ -35,6 +35,11 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
     auth, auth_id = _identity(call, paths, name, profile)
     endpoints = endpoints_of(paths, profile)
     transport = _traced(call, _over(call, wiring, name, profile, endpoints))
+
+    def open_writer(tier: int) -> tuple[str, Transport]:
+        writer_auth, writer_id = _identity(call, paths, name, profile, tier)
+        return writer_id, Authenticated(transport, writer_auth)
+
     return Connection(
         profile=name,
         cluster=binding_of(paths, profile),
@@ -43,10 +48,13 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
         consent=profile.consent,
         documents=_https(call, profile, endpoints[0], root=""),
         actor=profile.actor,
+        open_writer=open_writer if profile.tier_tokens else None,
     )
 
 
-def _identity(call: Call, paths: Paths, name: str, profile: Profile) -> tuple[Auth, str]:
+def _identity(
+    call: Call, paths: Paths, name: str, profile: Profile, tier: int = 0
+) -> tuple[Auth, str]:
     """What proves us, and how our tasks are signed."""
     if profile.user:
         from pveops.cli.login import ask_password
@@ -57,7 +65,7 @@ def _identity(call: Call, paths: Paths, name: str, profile: Profile) -> tuple[Au
 
     if profile.identity_file:
         paths = paths._replace(identity_file=Path(profile.identity_file))
-    token = load_token(paths, name, profile, call.clock.now())
+    token = load_token(paths, name, profile, call.clock.now(), tier)
     return TokenAuth(token.token_id, Secret(token.secret)), token.token_id
 
 
