@@ -34,7 +34,7 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
 
     auth, auth_id = _identity(call, paths, name, profile)
     endpoints = endpoints_of(paths, profile)
-    transport = _traced(call, _over(call, wiring, name, profile, endpoints))
+    transport = open_transport(call, wiring, name, profile)
 
     def open_writer(tier: int) -> tuple[str, Transport]:
         writer_auth, writer_id = _identity(call, paths, name, profile, tier)
@@ -50,6 +50,11 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
         actor=profile.actor,
         open_writer=open_writer if profile.tier_tokens else None,
     )
+
+
+def open_transport(call: Call, wiring: Wiring, name: str, profile: Profile) -> Transport:
+    """The profile's endpoints, without anybody's credentials. Nothing is sent yet."""
+    return _traced(call, _over(call, wiring, name, profile, endpoints_of(wiring.paths, profile)))
 
 
 def _identity(

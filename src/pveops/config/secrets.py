@@ -58,8 +58,8 @@ def load_token(
     """The profile's token: the one for reading, or that for changes of a tier.
 
     Raises ConfigError where there is none for the tier, or where the command that should give
-    it does not. Raises SecretError when it is missing, open to others, in a git index, does not decrypt, is
-    bound to another place than the profile names now, or has expired.
+    it does not. Raises SecretError when it is missing, open to others, in a git index, does not
+    decrypt, is bound to another place than the profile names now, or has expired.
     """
     profile = _with_token_for(profile, tier)
     if profile.token_command:
@@ -92,10 +92,11 @@ def _ask_command(paths: Paths, profile_name: str, profile: Profile, tier: int) -
 
     bound = describe_binding(paths, profile)
     given = resolve_token(profile.token_command, profile_name, tier)
-    if given.bound != fingerprint_binding(bound):
+    here = fingerprint_binding(bound)
+    if given.bound != here:
         raise SecretError(
             f"the token {given.token_id} is kept for another place and is not sent",
-            hint=f"if the place is right, its record should say: bound {fingerprint_binding(bound)}",
+            hint=f"if the place is right, its record has to say: bound {here}",
         )
     return StoredToken(
         _FORMAT, profile_name, bound, given.token_id, given.secret, 0, given.expires
