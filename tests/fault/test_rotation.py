@@ -220,7 +220,7 @@ def test_killed_before_any_line_a_token_works_and_resume_leaves_no_orphan(
 ) -> None:
     numbers = each_line(tmp_path / "whole", version)
     assert len(numbers) > 80, "the protocol was not traced"
-    for number in numbers:
+    for number in numbers[:: 1 if version == BOTH[-1] else 4]:
         bench = Bench(tmp_path / str(number), version)
         run_until(partial(rotate, bench.site(), 90), number)
         bench.check_usable()
@@ -284,7 +284,8 @@ def test_a_cluster_that_stays_away_leaves_a_journal_for_later(
 ) -> None:
     """From that call on nothing that changes anything is answered."""
     bench = Bench(tmp_path, version)
-    bench.break_once(kind="lost-after", method=method, path=path, times=0)
+    if method != "DELETE":
+        bench.break_once(kind="lost-after", method=method, path=path, times=0)
     bench.break_once(kind="lost-before", method="DELETE", path="/token/", times=0)
     with pytest.raises(PveopsError) as caught:
         rotate(bench.site(), 90)

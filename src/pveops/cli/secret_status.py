@@ -20,7 +20,11 @@ def tell_status(profile: str, found: Sequence[tuple[int, SecretStatus]], now: fl
 
     own = found[0][1]
     if own.problem:
-        raise SecretError(own.problem, hint=own.remedy, details={"file": own.path})
+        # Whoever puts a token into a vault has to know what the record shall say.
+        remedy = own.remedy if own.identity else f"{own.remedy}; bound here is {own.binding}"
+        raise SecretError(
+            own.problem, hint=remedy, details={"file": own.path, "binding": own.binding}
+        )
     warnings = list_expiry_warnings(
         [Expiry(each.token_id, each.expires) for _, each in found if each.token_id], now
     )

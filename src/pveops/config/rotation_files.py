@@ -31,8 +31,8 @@ class Journal(NamedTuple):
 
     step: Step
     """making: the new token may exist in PVE. made: it lies in `.next`. proved: it works, and
-    takes the old one's place. adopted: it lies in the token's file. retiring: the old one is deleted.
-    undoing: the new one is deleted."""
+    takes the old one's place. adopted: it lies in the token's file. retiring: the old one is
+    deleted. undoing: the new one is deleted."""
     mark: str
     """Stands in the new token's comment, so that nobody else's token is ever deleted."""
     old: str

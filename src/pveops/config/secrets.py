@@ -92,11 +92,10 @@ def _ask_command(paths: Paths, profile_name: str, profile: Profile, tier: int) -
 
     bound = describe_binding(paths, profile)
     given = resolve_token(profile.token_command, profile_name, tier)
-    here = fingerprint_binding(bound)
-    if given.bound != here:
+    if given.bound != fingerprint_binding(bound):
         raise SecretError(
             f"the token {given.token_id} is kept for another place and is not sent",
-            hint=f"if the place is right, its record has to say: bound {here}",
+            hint="if the place is right, the record has to say so: `pve secrets status`",
         )
     return StoredToken(
         _FORMAT, profile_name, bound, given.token_id, given.secret, 0, given.expires

@@ -1,4 +1,4 @@
-"""The four changes that a token's rotation makes in PVE, each recorded before it is sent.
+"""The three changes that a token's rotation makes in PVE, each recorded before it is sent.
 
 They are not the executor's, since the answer to the first is a secret: it goes from here to the
 sealed file, and neither plan nor journal nor audit log ever holds it. They are made with the login
