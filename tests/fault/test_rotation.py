@@ -346,6 +346,27 @@ def test_a_token_of_somebody_else_with_our_name_is_not_deleted(tmp_path: Path) -
     assert rotate(bench.site(), 90).new == "agent@pve!ops-c"
 
 
+def test_two_machines_that_rotate_one_token_at_once_both_keep_one_that_works(
+    tmp_path: Path,
+) -> None:
+    """A lock cannot reach the other machine; the names and the marks keep them apart."""
+    bench, other = Bench(tmp_path / "one"), Bench(tmp_path / "two")
+    other.cluster, other.clock, other.seed = bench.cluster, bench.clock, bench.seed
+    save_token(other.paths, "home", PROFILE, OLD, bench.seed.token_secret, now=bench.clock.now())
+    others: list[Rotated] = []
+
+    def open_late(token: StoredToken) -> Client:
+        if not others:
+            others.append(rotate(other.site(), 90))
+        return bench.open_client(token)
+
+    done = rotate(bench.site()._replace(open_client=open_late), 90)
+    assert (done.new, others[0].new) == (NEW, "agent@pve!ops-c")
+    assert bench.check_usable().token_id == NEW
+    assert other.check_usable().token_id == "agent@pve!ops-c"
+    assert set(bench.tokens) == {"look", "ops-b", "ops-c"}
+
+
 def test_a_token_that_is_stored_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     look = bench.tokens["look"]
