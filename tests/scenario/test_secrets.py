@@ -259,3 +259,29 @@ def test_a_login_that_may_not_make_tokens_leaves_everything_as_it_was(desk: Desk
     refused = desk.run("pve secrets rotate --login agent@pve", person=True)
     assert refused.code != 0
     assert set(desk.tokens) == {"look", "ops"}
+
+
+@pytest.mark.parametrize("given", ["root@pam!ops", ""])
+def test_a_token_of_root_is_not_taken(given: str, desk: Desk) -> None:
+    """Whatever an operator offers in a hurry: an agent gets a token of its own."""
+    save_config(desk.paths, Config("home", {"home": READING}))
+    secret = secrets.token_hex(16)
+    note_secret(secret)
+    refused = desk.run(f"pve secrets add '{given}' --stdin", typed=f"root@pam!ops={secret}\n")
+    assert refused.code == 4
+    assert "pve access grant-script" in refused.out
+    assert not list(desk.paths.secrets_dir.rglob("*"))
+
+
+def test_the_doctor_looks_at_the_token_of_each_tier(desk: Desk) -> None:
+    desk.configure(BY_TIER, look=0)
+    (lacking,) = _checks(desk, "token.stored", "bad")
+    assert lacking["message"].startswith("for changes up to tier 2: ")
+    desk.configure(BY_TIER, look=0, ops=2)
+    assert _checks(desk, "token.stored", "bad") == []
+    assert len(_checks(desk, "token.stored", "ok")) == 2
+
+
+def _checks(desk: Desk, code: str, level: str) -> list[dict[str, str]]:
+    items = desk.run("pve doctor --json --full").json["data"]["items"]
+    return [each for each in items if (each["code"], each["level"]) == (code, level)]

@@ -11,7 +11,7 @@ from pveops.cli.answer import Answer, Facts
 from pveops.cli.call import Call
 from pveops.cli.commands import Group
 from pveops.cli.secret_status import tell_status
-from pveops.errors import UsageError
+from pveops.errors import PolicyRefusedError, UsageError
 
 if TYPE_CHECKING:
     from pveops.config.secret_input import GivenToken
@@ -60,6 +60,7 @@ def add(
     token_id = token_id or given.token_id
     if not token_id:
         raise UsageError("which token?", hint="pve secrets add agent@pve!ops")
+    _refuse_root(token_id)
     path = save_token(
         paths,
         name,
@@ -83,6 +84,15 @@ def _check_token_id(text: str) -> None:
     if not _TOKEN_ID.fullmatch(text):
         raise UsageError(
             "this is no token id", hint="it looks like agent@pve!ops, without the secret"
+        )
+
+
+def _refuse_root(token_id: str) -> None:
+    """Root's tokens may do what nobody should be able to ask an agent for."""
+    if token_id.startswith("root@pam!"):
+        raise PolicyRefusedError(
+            f"{token_id} belongs to root@pam; such a token is not taken for an agent",
+            hint="pve access grant-script --tier operate   # a token with what is needed, no more",
         )
 
 

@@ -103,6 +103,11 @@ class Profile(NamedTuple):
     tier_tokens: tuple[TierToken, ...] = ()
     """Tokens for changes, the lowest tier first; none: the one token does everything."""
 
+    @property
+    def broker_socket(self) -> str:
+        """`broker` with the home folder spelled out."""
+        return os.path.expanduser(self.broker)  # noqa: PTH111 - empty stays empty
+
     def token_for(self, tier: int) -> TierToken | None:
         """The token that a plan of this tier is carried out with.
 
