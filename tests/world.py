@@ -124,7 +124,7 @@ def join_world(
         store=Store(folder / "store.sqlite3"),
         audit=AuditLog(folder / "audit.jsonl", clock),
         reader=Client(ReadOnly(recording), clock),
-        make_writer=lambda: Client(recording, clock),
+        make_writer=lambda tier=3: Client(recording, clock),
         freeze_file=folder / "freeze",
         sender=deliver,
     )

@@ -34,8 +34,13 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
 
     auth, auth_id = _identity(call, paths, name, profile)
     endpoints = endpoints_of(paths, profile)
-    transports = tuple((each.authority, _https(call, profile, each)) for each in endpoints)
+    transports = _each_endpoint(call, paths, profile)
     transport = _traced(call, _over(call, wiring, name, transports))
+
+    def open_writer(tier: int) -> tuple[str, Transport]:
+        writer_auth, writer_id = _identity(call, paths, name, profile, tier)
+        return writer_id, Authenticated(transport, writer_auth)
+
     return Connection(
         profile=name,
         cluster=binding_of(paths, profile),
@@ -45,10 +50,26 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
         documents=_https(call, profile, endpoints[0], root=""),
         endpoints=tuple((name, Authenticated(each, auth)) for name, each in transports),
         actor=profile.actor,
+        open_writer=open_writer if profile.tier_tokens else None,
     )
 
 
-def _identity(call: Call, paths: Paths, name: str, profile: Profile) -> tuple[Auth, str]:
+def open_transport(call: Call, wiring: Wiring, name: str, profile: Profile) -> Transport:
+    """The profile's endpoints, without anybody's credentials. Nothing is sent yet."""
+    return _traced(call, _over(call, wiring, name, _each_endpoint(call, wiring.paths, profile)))
+
+
+def _each_endpoint(
+    call: Call, paths: Paths, profile: Profile
+) -> tuple[tuple[str, Transport], ...]:
+    return tuple(
+        (each.authority, _https(call, profile, each)) for each in endpoints_of(paths, profile)
+    )
+
+
+def _identity(
+    call: Call, paths: Paths, name: str, profile: Profile, tier: int = 0
+) -> tuple[Auth, str]:
     """What proves us, and how our tasks are signed."""
     if profile.user:
         from pveops.cli.login import ask_password
@@ -59,7 +80,7 @@ def _identity(call: Call, paths: Paths, name: str, profile: Profile) -> tuple[Au
 
     if profile.identity_file:
         paths = paths._replace(identity_file=Path(profile.identity_file))
-    token = load_token(paths, name, profile, call.clock.now())
+    token = load_token(paths, name, profile, call.clock.now(), tier)
     return TokenAuth(token.token_id, Secret(token.secret)), token.token_id
 
 

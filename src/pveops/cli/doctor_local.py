@@ -20,7 +20,7 @@ from pveops.operations.checkup.local import (
 
 if TYPE_CHECKING:
     from pveops.config.paths import Paths
-    from pveops.config.profiles import Profile
+    from pveops.config.profiles import Profile, TierToken
     from pveops.operations.checkup.consent import Broker
 
 _BROKER_S = 3.0
@@ -42,18 +42,18 @@ def check_configuration(call: Call) -> Iterator[Check]:
         yield Check("ok", "config.pvesh", "runs on a node as root; no token is used")
         return
     yield Check("ok", "tls.trust", f"servers are verified by {_HOW[profile.trust]}")
-    if not profile.user:
-        token = _read_token(call, name, profile)
-        yield from check_token_file(token, call.clock.now())
+    for token in profile.list_tokens() if not profile.user else ():
+        yield from check_token_file(_read_token(call, name, profile, token), call.clock.now())
 
 
-def _read_token(call: Call, name: str, profile: Profile) -> TokenFile:
+def _read_token(call: Call, name: str, profile: Profile, token: TierToken) -> TokenFile:
     from pveops.config.secrets import secret_status
     from pveops.config.work_tree import find_work_tree, is_ignored
 
-    found = secret_status(call.wiring.paths, name, profile, call.clock.now())
+    own = profile.of_token(token)
+    found = secret_status(call.wiring.paths, name, own, call.clock.now())
     path = Path(found.path)
-    tree = find_work_tree(path)
+    tree = find_work_tree(path) if not token.command else None
     return TokenFile(
         path=found.path,
         token_id=found.token_id,
@@ -63,6 +63,8 @@ def _read_token(call: Call, name: str, profile: Profile) -> TokenFile:
         work_tree=str(tree) if tree else "",
         is_tracked=found.is_tracked_by_git,
         is_ignored=is_ignored(path) if tree else None,
+        tier=token.tier,
+        command=token.command[0] if token.command else "",
     )
 
 
@@ -107,7 +109,7 @@ def read_broker(call: Call) -> Broker | None:
     from pveops.config.profiles import choose_profile
     from pveops.operations.checkup.consent import Broker
 
-    path = choose_profile(call.wiring.paths, call.options.profile)[1].broker
+    path = choose_profile(call.wiring.paths, call.options.profile)[1].broker_socket
     if not path:
         return None
     try:

@@ -98,7 +98,7 @@ def _socket_of(call: Call, arguments: Sequence[str]) -> str:
         elif word.startswith("--profile="):
             wanted = word.partition("=")[2]
     try:
-        return choose_profile(call.wiring.paths, wanted)[1].broker
+        return choose_profile(call.wiring.paths, wanted)[1].broker_socket
     except ConfigError:
         # Whoever carries it out will tell.
         return ""

@@ -10,15 +10,21 @@ import click
 from pveops.cli.answer import Answer, Facts
 from pveops.cli.call import Call
 from pveops.cli.commands import Group
-from pveops.errors import UsageError
+from pveops.cli.secret_status import tell_status
+from pveops.errors import PolicyRefusedError, UsageError
 
 if TYPE_CHECKING:
     from pveops.config.secret_input import GivenToken
 
-command = Group("secrets", help="The stored API token: add, status.")
+command = Group("secrets", help="The stored API tokens: add, status, rotate.")
 
 _TOKEN_ID = re.compile(r"[^\s!@:/]+@[A-Za-z][A-Za-z0-9.\-_]+![A-Za-z][A-Za-z0-9.\-_]+")
-_DAY_S = 86_400
+_TIER_OPTION = click.option(
+    "--tier",
+    type=click.IntRange(0, 3),
+    default=0,
+    help="The token for changes of this tier; 0: the one for reading.",
+)
 
 
 @command.command(
@@ -30,8 +36,11 @@ _DAY_S = 86_400
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read the secret from standard input.")
 @click.option("--fd", type=int, help="Read the secret from this file descriptor.")
 @click.option("--expires", default="", metavar="YYYY-MM-DD", help="When PVE lets it expire.")
+@_TIER_OPTION
 @click.pass_obj
-def add(call: Call, token_id: str, from_stdin: bool, fd: int | None, expires: str) -> Answer:
+def add(
+    call: Call, token_id: str, from_stdin: bool, fd: int | None, expires: str, tier: int
+) -> Answer:
     """Store the token of a profile, encrypted, bound to its endpoints and trust.
 
     The secret is never taken from the command line: it is asked for, or read from standard
@@ -51,8 +60,16 @@ def add(call: Call, token_id: str, from_stdin: bool, fd: int | None, expires: st
     token_id = token_id or given.token_id
     if not token_id:
         raise UsageError("which token?", hint="pve secrets add agent@pve!ops")
+    _refuse_root(token_id)
     path = save_token(
-        paths, name, profile, token_id, given.secret, now=call.clock.now(), expires=expiry
+        paths,
+        name,
+        profile,
+        token_id,
+        given.secret,
+        now=call.clock.now(),
+        expires=expiry,
+        tier=tier,
     )
     return Answer(
         f"the token {token_id} is stored for the profile {name!r}",
@@ -67,6 +84,15 @@ def _check_token_id(text: str) -> None:
     if not _TOKEN_ID.fullmatch(text):
         raise UsageError(
             "this is no token id", hint="it looks like agent@pve!ops, without the secret"
+        )
+
+
+def _refuse_root(token_id: str) -> None:
+    """Root's tokens may do what nobody should be able to ask an agent for."""
+    if token_id.startswith("root@pam!"):
+        raise PolicyRefusedError(
+            f"{token_id} belongs to root@pam; such a token is not taken for an agent",
+            hint="pve access grant-script --tier operate   # a token with what is needed, no more",
         )
 
 
@@ -92,25 +118,33 @@ def _read(call: Call, *, from_stdin: bool, fd: int | None) -> GivenToken:
 def status(call: Call) -> Answer:
     """What is stored, and what its encryption protects against."""
     from pveops.config.profiles import choose_profile
-    from pveops.config.secrets import PROTECTS, secret_status
-    from pveops.errors import SecretError
+    from pveops.config.secrets import list_secret_statuses
 
-    paths = call.wiring.paths
-    name, profile = choose_profile(paths, call.options.profile)
-    found = secret_status(paths, name, profile, call.clock.now())
-    if found.problem:
-        raise SecretError(found.problem, hint=found.remedy, details={"file": found.path})
-    left = (found.expires - call.clock.now()) / _DAY_S if found.expires else None
-    expiry = "not known here" if left is None else f"in {left:.0f} days"
-    return Answer(
-        f"the profile {name!r} has the token {found.token_id}; it expires: {expiry}",
-        data={
-            "profile": name,
-            "token_id": found.token_id,
-            "expires": found.expires or None,
-            "file": found.path,
-            "identity": found.identity,
-            "bound": list(found.bound),
-        },
-        blocks=(Facts((("file", found.path), ("identity", found.identity), ("note", PROTECTS))),),
-    )
+    name, profile = choose_profile(call.wiring.paths, call.options.profile)
+    found = list_secret_statuses(call.wiring.paths, name, profile, call.clock.now())
+    return tell_status(name, found, call.clock.now())
+
+
+@command.command(
+    "rotate", operation="secrets.rotate", examples=("pve secrets rotate --login admin@pve",)
+)
+@_TIER_OPTION
+@click.option("--login", default="root@pam", metavar="USER@REALM", help="Who logs in for it.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3650),
+    default=90,
+    show_default=True,
+    help="How long the new token is good for.",
+)
+@click.option("--resume", "is_resumed", is_flag=True, help="End what was interrupted.")
+@click.pass_obj
+def rotate(call: Call, tier: int, login: str, days: int, is_resumed: bool) -> Answer:
+    """Replace the token by a new one with the same rights, and delete the old one in PVE.
+
+    For a person at a terminal: PVE asks for your password. The old token works until the new one
+    is stored and tried; whatever interrupts it, --resume ends it.
+    """
+    from pveops.cli.rotation import rotate_token
+
+    return rotate_token(call, tier=tier, login=login, days=days, is_resumed=is_resumed)

@@ -47,6 +47,9 @@ class Connection(NamedTuple):
     """Each of the profile's endpoints by itself, authenticated."""
     actor: ActorDefault = "auto"
     """What every caller of the profile counts as, unless it is `auto`."""
+    open_writer: Callable[[int], tuple[str, Transport]] | None = None
+    """(how tasks are signed, authenticated transport) with the token for changes of a tier;
+    None: one token does everything."""
 
 
 Connect = Callable[["Call", "Wiring"], Connection]
@@ -59,6 +62,7 @@ class Wiring:
         self._call = call
         self._connect = connect
         self._counted: _Counted | None = None
+        self._writers: dict[int, tuple[str, Transport]] = {}
 
     @cached_property
     def paths(self) -> Paths:
@@ -89,10 +93,24 @@ class Wiring:
         self._counted = _Counted(self.connection.transport)
         return RetryReads(self._counted, self._call.clock, _jitter)
 
-    def _make_writer(self) -> Client:
+    def _make_writer(self, tier: int = 3) -> Client:
         from pveops.api.client import Client
 
-        return Client(self._transport, self._call.clock)
+        return Client(self._writer(tier)[1], self._call.clock)
+
+    def _writer_id(self, tier: int) -> str:
+        return self._writer(tier)[0]
+
+    def _writer(self, tier: int) -> tuple[str, Transport]:
+        """The identity that changes of this tier are made with; its token is opened here."""
+        if self.connection.open_writer is None:
+            return self.connection.auth_id, self._transport
+        if tier not in self._writers:
+            from pveops.api.decorators import RetryReads
+
+            auth_id, transport = self.connection.open_writer(tier)
+            self._writers[tier] = auth_id, RetryReads(transport, self._call.clock, _jitter)
+        return self._writers[tier]
 
     @cached_property
     def store(self) -> Store:
@@ -151,6 +169,7 @@ class Wiring:
             audit=self.audit,
             reader=self.reader,
             make_writer=self._make_writer,
+            writer_id=self._writer_id,
             freeze_file=self.paths.freeze_file,
             templates_dir=self.paths.templates_dir,
             sender=make_sender(connection.consent),

@@ -130,6 +130,17 @@ def write_private_file(path: Path, content: bytes) -> None:
     _place(path, content, lambda temporary: temporary.replace(path))
 
 
+def move_private_file(source: Path, path: Path) -> None:
+    """Put one file in the place of another at once, on disk when this returns."""
+    try:
+        source.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be replaced: {error.strerror}", hint=f"look at `ls -ld {path.parent}`"
+        ) from error
+
+
 def create_private_file(path: Path, content: bytes) -> bool:
     """As `write_private_file`, but never in place of a file; whether it was made by this call."""
     if path.exists():

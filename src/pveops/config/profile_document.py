@@ -15,6 +15,7 @@ from pveops.config.profiles import (
     ConsentConfig,
     EndpointConfig,
     Profile,
+    TierToken,
     Timeouts,
     TrustKind,
     canonical_address,
@@ -85,6 +86,19 @@ class _Timeouts(_Strict, frozen=True):
     read_s: Annotated[float, msgspec.Meta(ge=5, le=600)] = 35.0
 
 
+class _SecretCommand(_Strict, frozen=True):
+    command: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1)]
+
+
+class _TierToken(_Strict, frozen=True):
+    token_file: FileName | None = None
+    secret: _SecretCommand | None = None
+
+    def __post_init__(self) -> None:
+        if (self.token_file is None) == (self.secret is None):
+            raise ValueError("a tier's token has a token_file or a secret; one of the two")
+
+
 class _Profile(_Strict, frozen=True):
     endpoints: Annotated[tuple[_Endpoint, ...], msgspec.Meta(max_length=64)] = ()
     trust: TrustKind = "ca"
@@ -98,6 +112,8 @@ class _Profile(_Strict, frozen=True):
     proxy: bool = False
     actor: ActorDefault = "auto"
     broker: AbsolutePath | None = None
+    secret: _SecretCommand | None = None
+    tokens: dict[Annotated[int, msgspec.Meta(ge=1, le=3)], _TierToken] = {}
 
     def __post_init__(self) -> None:
         if bool(self.endpoints) == bool(self.pvesh):
@@ -105,8 +121,22 @@ class _Profile(_Strict, frozen=True):
         self._check_trust()
         if self.token_file is not None and self.user is not None:
             raise ValueError("a profile has a token_file or a user, not both")
+        self._check_tokens()
         if self.proxy:
             raise ValueError("proxy: true is not possible; connections go straight to the node")
+
+    def _check_tokens(self) -> None:
+        if self.secret is not None and (self.token_file is not None or self.user is not None):
+            raise ValueError("secret takes the place of token_file and user; one of the three")
+        if (self.secret is not None or self.tokens) and self.pvesh:
+            raise ValueError("with pvesh there is no token")
+        if self.tokens and self.user is not None:
+            raise ValueError("a profile has tokens or a user, not both")
+        files = [each.token_file for each in self.tokens.values() if each.token_file]
+        if self.secret is None:
+            files.append(self.token_file or Profile().token_file)
+        if len(set(files)) < len(files):
+            raise ValueError("two tokens would lie in one token_file")
 
     def _check_trust(self) -> None:
         if (self.trust == "ca" and bool(self.endpoints)) != (self.ca_file is not None):
@@ -148,7 +178,7 @@ def format_config(config: Config) -> bytes:
     import yaml
 
     document: dict[str, Any] = {"default": config.default} if config.default else {}
-    document["profiles"] = {name: _plain(item) for name, item in config.profiles.items()}
+    document["profiles"] = {name: _plain_profile(item) for name, item in config.profiles.items()}
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=99)
     return _HEADER + text.encode()
 
@@ -174,7 +204,27 @@ def _to_profile(item: _Profile) -> Profile:
         timeouts=Timeouts(item.timeouts.connect_s, item.timeouts.read_s),
         actor=item.actor,
         broker=item.broker or "",
+        token_command=item.secret.command if item.secret else (),
+        tier_tokens=tuple(
+            TierToken(tier, each.token_file or "", each.secret.command if each.secret else ())
+            for tier, each in sorted(item.tokens.items())
+        ),
     )
+
+
+def _plain_profile(profile: Profile) -> dict[str, Any]:
+    document: dict[str, Any] = _plain(profile._replace(token_command=(), tier_tokens=()))
+    if profile.token_command:
+        document["secret"] = {"command": list(profile.token_command)}
+    if profile.tier_tokens:
+        document["tokens"] = {each.tier: _plain_token(each) for each in profile.tier_tokens}
+    return document
+
+
+def _plain_token(token: TierToken) -> dict[str, Any]:
+    if token.command:
+        return {"secret": {"command": list(token.command)}}
+    return {"token_file": token.token_file}
 
 
 def _plain(values: Any) -> Any:

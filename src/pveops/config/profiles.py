@@ -67,6 +67,16 @@ class Timeouts(NamedTuple):
     """PVE's own proxy gives a node 30 s."""
 
 
+class TierToken(NamedTuple):
+    """The token that plans up to a tier are carried out with."""
+
+    tier: int
+    token_file: str = ""
+    """Below the secrets folder; or"""
+    command: tuple[str, ...] = ()
+    """what gives it, as `Profile.token_command`."""
+
+
 class Profile(NamedTuple):
     """One cluster, and how this machine deals with it."""
 
@@ -88,6 +98,34 @@ class Profile(NamedTuple):
     """What every caller of this profile counts as; `auto`: as far as can be told."""
     broker: str = ""
     """The socket of the broker that changes things; empty: we do ourselves."""
+    token_command: tuple[str, ...] = ()
+    """What gives the token instead of a file, as `config.resolver` asks it."""
+    tier_tokens: tuple[TierToken, ...] = ()
+    """Tokens for changes, the lowest tier first; none: the one token does everything."""
+
+    @property
+    def broker_socket(self) -> str:
+        """`broker` with the home folder spelled out."""
+        return os.path.expanduser(self.broker)  # noqa: PTH111 - empty stays empty
+
+    def token_for(self, tier: int) -> TierToken | None:
+        """The token that a plan of this tier is carried out with.
+
+        That of the lowest tier that is high enough; None: the profile has none, on purpose.
+        """
+        own = TierToken(0, self.token_file, self.token_command)
+        if tier == 0 or not self.tier_tokens:
+            return own
+        return next((each for each in self.tier_tokens if each.tier >= tier), None)
+
+    def of_token(self, token: TierToken) -> Profile:
+        """The same profile with that token as its only one."""
+        file = token.token_file or self.token_file
+        return self._replace(token_file=file, token_command=token.command, tier_tokens=())
+
+    def list_tokens(self) -> tuple[TierToken, ...]:
+        """All of them, the one for reading first."""
+        return (TierToken(0, self.token_file, self.token_command), *self.tier_tokens)
 
 
 class Config(NamedTuple):
@@ -274,4 +312,6 @@ def _restore_profile(values: list[Any]) -> Profile:
         pvesh=tuple(raw.pvesh),
         consent=ConsentConfig(tuple(raw.consent[0]), *raw.consent[1:]),
         timeouts=Timeouts(*raw.timeouts),
+        token_command=tuple(raw.token_command),
+        tier_tokens=tuple(TierToken(t, file, tuple(c)) for t, file, c in raw.tier_tokens),
     )

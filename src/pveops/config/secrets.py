@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pveops.config.paths import Paths, create_private_file, make_private_dir, write_private_file
 from pveops.config.private_files import is_tracked_by_git, read_private_file
 from pveops.config.profiles import Profile, describe_binding, fingerprint_binding
-from pveops.errors import SecretError
+from pveops.errors import ConfigError, SecretError
 from pveops.redact import register_secret
 
 if TYPE_CHECKING:
@@ -52,12 +52,20 @@ class StoredToken(NamedTuple):
         return f"StoredToken({self.token_id}, secret hidden)"
 
 
-def load_token(paths: Paths, profile_name: str, profile: Profile, now: float) -> StoredToken:
-    """The profile's token.
+def load_token(
+    paths: Paths, profile_name: str, profile: Profile, now: float, tier: int = 0
+) -> StoredToken:
+    """The profile's token: the one for reading, or that for changes of a tier.
 
-    Raises SecretError when it is missing, open to others, in a git index, does not decrypt, is
-    bound to another place than the profile names now, or has expired.
+    Raises ConfigError where there is none for the tier, or where the command that should give
+    it does not. Raises SecretError when it is missing, open to others, in a git index, does not
+    decrypt, is bound to another place than the profile names now, or has expired.
     """
+    profile = _with_token_for(profile, tier)
+    if profile.token_command:
+        token = _ask_command(paths, profile_name, profile, tier)
+        _check_expiry(token, now, "store it where the command finds it")
+        return token
     path = paths.secrets_dir / profile.token_file
     again = _again(profile_name)
     sealed = read_private_file(path, "the token", again)
@@ -65,12 +73,41 @@ def load_token(paths: Paths, profile_name: str, profile: Profile, now: float) ->
     token = _unseal(sealed, _identity_file(paths, profile), path, again)
     register_secret(token.secret)
     _check_binding(token, profile_name, describe_binding(paths, profile))
+    _check_expiry(token, now, again)
+    return token
+
+
+def _with_token_for(profile: Profile, tier: int) -> Profile:
+    chosen = profile.token_for(tier)
+    if chosen is None:
+        raise ConfigError(
+            f"the profile has no token for changes of tier {tier}, and so cannot make them",
+            hint="add one under `tokens` in config.yaml, if such changes shall be made from here",
+        )
+    return profile.of_token(chosen)
+
+
+def _ask_command(paths: Paths, profile_name: str, profile: Profile, tier: int) -> StoredToken:
+    from pveops.config.resolver import resolve_token
+
+    bound = describe_binding(paths, profile)
+    given = resolve_token(profile.token_command, profile_name, tier)
+    if given.bound != fingerprint_binding(bound):
+        raise SecretError(
+            f"the token {given.token_id} is kept for another place and is not sent",
+            hint="if the place is right, the record has to say so: `pve secrets status`",
+        )
+    return StoredToken(
+        _FORMAT, profile_name, bound, given.token_id, given.secret, 0, given.expires
+    )
+
+
+def _check_expiry(token: StoredToken, now: float, again: str) -> None:
     if token.expires and now >= token.expires:
         raise SecretError(
             f"the token {token.token_id} expired on {_date(token.expires)}",
             hint=f"make a new one in PVE, then {again}",
         )
-    return token
 
 
 def save_token(
@@ -82,12 +119,19 @@ def save_token(
     *,
     now: float,
     expires: int = 0,
+    tier: int = 0,
 ) -> Path:
     """Encrypt and keep a token; the one before it is kept as `.prev`. Gives the file's path.
 
     The identity is made at the first use. Raises SecretError.
     """
     register_secret(secret)
+    profile = _with_token_for(profile, tier)
+    if profile.token_command:
+        raise ConfigError(
+            f"the profile gets this token from the command {profile.token_command[0]}",
+            hint="store it where that command finds it, or take `secret` out of config.yaml",
+        )
     bound = describe_binding(paths, profile)
     token = StoredToken(_FORMAT, profile_name, bound, token_id, secret, int(now), expires)
     path = paths.secrets_dir / profile.token_file
@@ -117,15 +161,20 @@ class SecretStatus(NamedTuple):
     """Seconds since the epoch; 0: never, or not known."""
     bound: tuple[str, ...] = ()
     is_tracked_by_git: bool = False
+    binding: str = ""
+    """Endpoints and trust as a fingerprint, for the record of a vault."""
 
 
 def secret_status(paths: Paths, profile_name: str, profile: Profile, now: float) -> SecretStatus:
-    """The facts for `pve secrets status`; what would make `load_token` fail is a fact, too."""
+    """The facts about the profile's own token; what would make `load_token` fail is one, too."""
+    if profile.token_command:
+        return _command_status(paths, profile_name, profile, now)
     path = paths.secrets_dir / profile.token_file
     status = SecretStatus(
         str(path),
         profile.identity_file or str(paths.identity_file),
         is_tracked_by_git=is_tracked_by_git(path),
+        binding=fingerprint_binding(describe_binding(paths, profile)),
     )
     try:
         sealed = read_private_file(path, "the token", _again(profile_name))
@@ -141,6 +190,26 @@ def secret_status(paths: Paths, profile_name: str, profile: Profile, now: float)
     except SecretError as error:
         return status._replace(problem=error.message, remedy=error.hint)
     return status
+
+
+def list_secret_statuses(
+    paths: Paths, profile_name: str, profile: Profile, now: float
+) -> tuple[tuple[int, SecretStatus], ...]:
+    """(tier, facts) for each token of the profile; tier 0 is the one for reading."""
+    return tuple(
+        (each.tier, secret_status(paths, profile_name, profile.of_token(each), now))
+        for each in profile.list_tokens()
+    )
+
+
+def _command_status(paths: Paths, name: str, profile: Profile, now: float) -> SecretStatus:
+    binding = fingerprint_binding(describe_binding(paths, profile))
+    status = SecretStatus(f"command {profile.token_command[0]}", "", binding=binding)
+    try:
+        token = load_token(paths, name, profile, now)
+    except ConfigError as error:
+        return status._replace(problem=error.message, remedy=error.hint)
+    return status._replace(token_id=token.token_id, expires=token.expires, bound=token.bound)
 
 
 def _again(profile_name: str) -> str:

@@ -24,6 +24,7 @@ from pveops.engine.process import ProcessMark, is_alive, own_mark
 from pveops.engine.session import Session
 from pveops.engine.stages import run_in_stages
 from pveops.engine.store import Entry, PlanRow, RunRow
+from pveops.engine.tools import Tools
 from pveops.errors import (
     ConflictError,
     ConsentInvalidError,
@@ -114,13 +115,14 @@ def apply_plan(
         _check_open(session, row, plan)
         verdict = judge_plan(session, plan)
         _check_consent(session, row, plan, verdict, consent)
+        tools = session.tools(plan.tier)  # a token that is not there spends no plan
         run = _claim(session, row, plan, consent)
     except PveopsError as error:
         _record_refusal(session, row, plan, error)
         raise
     if on_claimed is not None:
         on_claimed(run.id)
-    return _carry_out(session, run, plan, {})
+    return _carry_out(session, tools, run, plan, {})
 
 
 def resume_run(session: Session, run_id: str) -> Receipt:
@@ -137,8 +139,9 @@ def resume_run(session: Session, run_id: str) -> Receipt:
     told: dict[int, list[Entry]] = {index: [] for index in range(len(plan.items))}
     for entry in session.store.read_entries(run_id):
         told[entry.item].append(entry)
+    tools = session.tools(plan.tier)
     _adopt(session, run, [plan.items[i] for i, entries in told.items() if not is_settled(entries)])
-    return _carry_out(session, run, prolong(plan, run), told)
+    return _carry_out(session, tools, run, prolong(plan, run), told)
 
 
 def close_run(session: Session, run_id: str) -> int:
@@ -313,10 +316,13 @@ def _adopt(session: Session, run: RunRow, left: Sequence[Item]) -> None:
 
 
 def _carry_out(
-    session: Session, run: RunRow, plan: Plan, told: Mapping[int, Sequence[Entry]]
+    session: Session,
+    tools: Tools,
+    run: RunRow,
+    plan: Plan,
+    told: Mapping[int, Sequence[Entry]],
 ) -> Receipt:
     """told: what the journal holds of each item, when the run is resumed."""
-    tools = session.tools()
     started = session.clock.now()
     operation = get_operation(plan.operation)
     course = Course(tools.reader, run.id, plan, operation)

@@ -14,6 +14,7 @@ from pveops.config.profiles import (
     ConsentConfig,
     EndpointConfig,
     Profile,
+    TierToken,
     Timeouts,
     binding_of,
     canonical_address,
@@ -46,6 +47,12 @@ FULL = Config(
         "node": Profile(pvesh=("pvesh",)),
         "web": Profile((EndpointConfig("pve.example.com:443"),), "system", user="anna@pve"),
         "ca": Profile((EndpointConfig("pve3:8006"),), "ca", "ca.pem"),
+        "tiers": Profile(
+            (EndpointConfig("pve4:8006"),),
+            "system",
+            token_command=("vault-token", "--read only"),
+            tier_tokens=(TierToken(1, "one.txt"), TierToken(3, "", ("vault-token",))),
+        ),
     },
 )
 PLAIN = "profiles:\n  home:\n    trust: system\n    endpoints:\n      - address: pve1\n"
@@ -120,6 +127,12 @@ def test_the_sample_reads_without_a_mistake() -> None:
         (PLAIN + "    identity_file: here.txt\n", "line 6", "expected text matching"),
         (PLAIN + "    user: anna\n", "line 6", "expected text matching"),
         (PLAIN + "    token_file: a.txt\n    user: a@pve\n", "line 2", "not both"),
+        (PLAIN + "    secret: {command: []}\n", "line 6", "length >= 1"),
+        (PLAIN + "    secret: {command: pass it}\n", "line 6", "expected a list"),
+        (PLAIN + "    secret: {command: [a]}\n    token_file: a.txt\n", "line 2", "one of the"),
+        (PLAIN + "    tokens: {4: {token_file: a.txt}}\n", "line 6", "<= 3"),
+        (PLAIN + "    tokens: {2: {}}\n", "line 6", "one of the two"),
+        (PLAIN + "    tokens: {2: {token_file: pve-token.txt}}\n", "line 2", "one token_file"),
         (PLAIN + "    consent:\n      sender: send it\n", "line 7", "expected a list, got text"),
         (PLAIN + "    timeouts: {read_s: 1}\n", "line 6", ">= 5.0"),
         (PLAIN + "    trust: ca\n", "line 6", "'trust' stands in line 3 already"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from pveops.domain.token import SOON_DAYS
 from pveops.operations.checkup.check import Check
 from pveops.units import format_bytes
 
 DAY_S = 86_400
-_EXPIRES_SOON_S = 14 * DAY_S
 _LARGE_BYTES = 512 << 20
 _GROUP_OR_OTHERS = 0o077
 _WRITABLE = 0o022
@@ -21,6 +21,9 @@ class FileFact(NamedTuple):
     path: str
     mode: int
     is_private: bool
+
+
+ROTATE = "pve secrets rotate   # by a person, at a terminal"
 
 
 class TokenFile(NamedTuple):
@@ -37,6 +40,10 @@ class TokenFile(NamedTuple):
     is_tracked: bool = False
     is_ignored: bool | None = None
     """None: git could not be asked."""
+    tier: int = 0
+    """For changes up to this tier; 0: for reading, or for everything."""
+    command: str = ""
+    """What gives it, where no file of ours holds it."""
 
 
 class PolicyFact(NamedTuple):
@@ -110,23 +117,27 @@ def check_git(token: TokenFile) -> Iterator[Check]:
 def check_token_file(token: TokenFile, now: float) -> Iterator[Check]:
     """Whether it can be used, and for how long by what was noted when it was stored."""
     yield from check_git(token)
+    part = f"for changes up to tier {token.tier}: " if token.tier else ""
     if token.problem:
-        yield Check("bad", "token.stored", token.problem, token.remedy)
+        yield Check("bad", "token.stored", f"{part}{token.problem}", token.remedy)
         return
-    yield Check("ok", "token.stored", f"{token.token_id}, encrypted, bound to the endpoints")
+    kept = f"given by {token.command}" if token.command else "encrypted"
+    yield Check("ok", "token.stored", f"{part}{token.token_id}, {kept}, bound to the endpoints")
     if token.expires:
-        yield check_expiry("token.expiry", "the token", token.expires, now)
+        what = f"the token for changes up to tier {token.tier}" if token.tier else "the token"
+        yield check_expiry("token.expiry", what, token.expires, now)
 
 
-def check_expiry(code: str, what: str, expires: int, now: float) -> Check:
+def check_expiry(code: str, what: str, expires: int, now: float, fix: str = ROTATE) -> Check:
     """How long something that expires is still good; it is needed a day later, too."""
     left = expires - now
-    fix = "pve access grant-script --tier ...   # a person makes a new one in time"
     if left <= 0:
         return Check("bad", code, f"{what} has expired", fix)
     message = f"{what} expires in {left / DAY_S:.0f} days"
     return (
-        Check("warn", code, message, fix) if left < _EXPIRES_SOON_S else Check("ok", code, message)
+        Check("warn", code, message, fix)
+        if left < SOON_DAYS * DAY_S
+        else Check("ok", code, message)
     )
 
 

@@ -72,7 +72,8 @@ def check_account(fact: AccessFact, now: float) -> Iterator[Check]:
         message = f"the user {user} is disabled"
         yield Check("bad", "token.account", message, f"pveum user modify {user} --enable 1")
     elif account.user_expires:
-        yield check_expiry("token.account", f"the user {user}", account.user_expires, now)
+        fix = f"pveum user modify {user} --expire 0"
+        yield check_expiry("token.account", f"the user {user}", account.user_expires, now, fix)
     if not name:
         return
     if not account.has_privsep:
