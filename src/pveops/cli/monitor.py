@@ -61,13 +61,18 @@ def run(call: Call, tell: bool, quiet_word: str) -> Answer | Written:
     An alert is told once. Exit 0: nothing is open; 20: warnings are; 21: problems are. What
     could not be looked at stays as it was.
     """
+    from pveops.monitor.alerts import Rules
     from pveops.monitor.scan import watch
+    from pveops.operations.health import Limits
 
     book = _book(call)
     sender = _sender(call) if tell else None
     now = int(call.clock.now())
-    seen, blind = watch(call.wiring.reader, now)
-    news = book.enter(seen, blind, is_sent=tell)
+    config = call.wiring.connection.monitor
+    limits = Limits(config.nearly_full / 100, config.full / 100, config.memory / 100)
+    rules = Rules(config.raise_after_s, config.clear_after_s)
+    seen, blind = watch(call.wiring.reader, now, limits)
+    news = book.enter(seen, blind, rules, is_sent=tell)
     page = book.read()
     code = _code_of(page.alerts)
     if sender is not None and page.untold:

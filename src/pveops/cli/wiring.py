@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pveops.config.paths import Paths, find_paths
-from pveops.config.profiles import ConsentConfig
+from pveops.config.profiles import ConsentConfig, MonitorConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,7 @@ class Connection(NamedTuple):
     auth_id: str
     transport: Transport
     consent: ConsentConfig = ConsentConfig()
+    monitor: MonitorConfig = MonitorConfig()
     documents: Transport | None = None
     endpoints: tuple[tuple[str, Transport], ...] = ()
     """Each of the profile's endpoints by itself, authenticated."""

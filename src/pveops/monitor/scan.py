@@ -12,12 +12,14 @@ from pveops.domain.replication import ReplicationView, read_replication
 from pveops.errors import PveopsError, UnreachableError
 from pveops.monitor.alerts import Seen
 from pveops.operations.findings import Finding
-from pveops.operations.health import EASED, LIMITS, check_health, subject_of
+from pveops.operations.health import LIMITS, Limits, check_health, subject_of
 from pveops.units import format_duration
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
 
+_MARGIN = 0.02
+"""What was told stays so until it is clearly below its limit."""
 _UNREACHABLE, _REFUSED = "cluster.unreachable", "cluster.refused"
 
 
@@ -29,7 +31,7 @@ class Look(NamedTuple):
     replication: ReplicationView | None
 
 
-def watch(client: Client, now: int) -> tuple[Seen, tuple[str, ...]]:
+def watch(client: Client, now: int, limits: Limits = LIMITS) -> tuple[Seen, tuple[str, ...]]:
     """What is wrong, and the blind spots. A cluster that nobody reaches is a finding itself.
 
     Requests: four for the cluster's health, one where Ceph is used, one for replication and one
@@ -48,7 +50,7 @@ def watch(client: Client, now: int) -> tuple[Seen, tuple[str, ...]]:
         return Seen(now, (lost,), unseen=(("*", "*"),)), (
             "everything: the cluster is not reached",
         )
-    return judge(look, now), blind_spots(look)
+    return judge(look, now, limits), blind_spots(look)
 
 
 def read_look(client: Client) -> Look:
@@ -66,12 +68,12 @@ def _read_replication(client: Client) -> ReplicationView | None:
         return None
 
 
-def judge(look: Look, now: int) -> Seen:
+def judge(look: Look, now: int, limits: Limits = LIMITS) -> Seen:
     """Findings by the limits, those that hold by the eased ones, and what was not seen. Pure."""
     return Seen(
         now,
-        findings=(*check_health(look.health, LIMITS), *_check_more(look)),
-        held=check_health(look.health, EASED),
+        findings=(*check_health(look.health, limits), *_check_more(look)),
+        held=check_health(look.health, limits.eased(_MARGIN)),
         unseen=tuple(_list_unseen(look)),
     )
 

@@ -38,7 +38,6 @@ class Limits(NamedTuple):
 
 
 LIMITS = Limits()
-EASED = LIMITS.eased(0.02)
 
 
 def subject_of(guest: Guest) -> str:
