@@ -91,7 +91,7 @@ def test_of_a_random_world_exactly_what_is_so_is_told_and_once(seed: int, tmp_pa
     found = told(first, "raised") | told(second, "raised")
     assert {each for each in found if not each[0].startswith(NEIGHBOURS)} == truth
     assert look(world, tmp_path).out == ""
-    assert look(world, tmp_path, "--if-quiet NO_REPLY").out == "NO_REPLY\n"
+    assert look(world, tmp_path, "--if-quiet NO_REPLY") == Outcome(0, "NO_REPLY\n", "")
 
 
 NEIGHBOURS = ("ceph.", "ha.")

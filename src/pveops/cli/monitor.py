@@ -22,7 +22,11 @@ WARNINGS, PROBLEMS = 20, 21
 _CODES = {"block": PROBLEMS, "warn": WARNINGS}
 _WORDS = {"block": "PROBLEM", "warn": "warning", "info": "note"}
 
-group = Group("monitor", help="Watch the cluster: what is wrong is told when it changes.")
+group = Group(
+    "monitor",
+    help="Watch the cluster: what is wrong is told when it changes.",
+    lazy={"install": ("pveops.cli.monitor_install:command", "make looking a regular job")},
+)
 
 _COLUMNS = (
     Column("id"),
@@ -53,7 +57,13 @@ _LAST = 20
     examples=("pve monitor run", "pve monitor run --tell", "pve monitor run --if-quiet NO_REPLY"),
 )
 @click.option("--tell", is_flag=True, help="Send what changed to the profile's person.")
-@click.option("--if-quiet", "quiet_word", metavar="WORD", default="", help="Print this instead.")
+@click.option(
+    "--if-quiet",
+    "quiet_word",
+    metavar="WORD",
+    default="",
+    help="For agents' schedulers: say this when nothing changed, and always exit with 0.",
+)
 @click.pass_obj
 def run(call: Call, tell: bool, quiet_word: str) -> Answer | Written:
     """Look once, and tell what is new, worse or over since the last look; else be silent.
@@ -74,7 +84,7 @@ def run(call: Call, tell: bool, quiet_word: str) -> Answer | Written:
     seen, blind = watch(call.wiring.reader, now, limits)
     news = book.enter(seen, blind, rules, is_sent=tell)
     page = book.read()
-    code = _code_of(page.alerts)
+    code = 0 if quiet_word else _code_of(page.alerts)
     if sender is not None and page.untold:
         sender(message_of(page.untold))
         book.settle(page.untold, now)
