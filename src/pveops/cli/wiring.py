@@ -42,7 +42,6 @@ class Connection(NamedTuple):
     auth_id: str
     transport: Transport
     consent: ConsentConfig = ConsentConfig()
-    monitor: MonitorConfig = MonitorConfig()
     documents: Transport | None = None
     endpoints: tuple[tuple[str, Transport], ...] = ()
     """Each of the profile's endpoints by itself, authenticated."""
@@ -51,6 +50,8 @@ class Connection(NamedTuple):
     open_writer: Callable[[int], tuple[str, Transport]] | None = None
     """(how tasks are signed, authenticated transport) with the token for changes of a tier;
     None: one token does everything."""
+    monitor: MonitorConfig = MonitorConfig()
+    """From when on the monitor tells something."""
 
 
 Connect = Callable[["Call", "Wiring"], Connection]
