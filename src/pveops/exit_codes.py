@@ -37,6 +37,8 @@ EXIT_CODES: tuple[ExitCode, ...] = (
         "never repeat the command; `pve run resume RUN` looks",
     ),
     ExitCode(14, "rejected by the API", "the answer tells what PVE said"),
+    ExitCode(20, "`pve monitor run`: warnings are open", "tell what is new, if anything is"),
+    ExitCode(21, "`pve monitor run`: problems are open", "tell what is new, if anything is"),
     ExitCode(130, "interrupted (Ctrl-C)", "`pve run list` shows what was begun"),
     ExitCode(143, "terminated", "`pve run list` shows what was begun"),
 )

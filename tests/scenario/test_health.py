@@ -27,7 +27,7 @@ def test_each_trouble_of_the_homelab_is_named_with_evidence_or_a_way_out(tmp_pat
     assert ("guest.locked", "vm/105") in found
     assert ("guest.paused", "vm/132") in found
     assert any(code == "storage.full" or code.startswith("storage.") for code, _ in found)
-    assert ("task.failed", "task/vzdump") in found
+    assert ("task.failed", "task/pve2/vzdump/") in found
     assert all(f.get("evidence") or f.get("remedy") for f in outcome.json["findings"])
     deep = {f["subject"] for f in status(world, tmp_path, "--deep --json").json["findings"]}
     assert "ct/202" in deep

@@ -32,6 +32,10 @@ NOUNS = {
     "replication": ("pveops.cli.replication:group", "copies on other nodes: list, status, run"),
     "task": ("pveops.cli.task:group", "tasks: list, show, log, wait, cancel"),
     "api": ("pveops.cli.api:group", "any path of the API: get, ls, usage"),
+    "monitor": (
+        "pveops.cli.monitor:group",
+        "what is wrong, told when it changes: run, status, history, ack, silence",
+    ),
     "plan": (
         "pveops.cli.plan:group",
         "plans that wait for consent: list, show, cancel, code",

@@ -47,6 +47,7 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
         auth_id=auth_id,
         transport=Authenticated(transport, auth),
         consent=profile.consent,
+        monitor=profile.monitor,
         documents=_https(call, profile, endpoints[0], root=""),
         endpoints=tuple((name, Authenticated(each, auth)) for name, each in transports),
         actor=profile.actor,
@@ -93,6 +94,7 @@ def _on_node(call: Call, paths: Paths, name: str, profile: Profile) -> Connectio
         auth_id=_ROOT,
         transport=_traced(call, PveshTransport(profile.pvesh)),
         consent=profile.consent,
+        monitor=profile.monitor,
         actor=profile.actor,
     )
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pveops.config.paths import Paths, find_paths
-from pveops.config.profiles import ConsentConfig
+from pveops.config.profiles import ConsentConfig, MonitorConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +50,8 @@ class Connection(NamedTuple):
     open_writer: Callable[[int], tuple[str, Transport]] | None = None
     """(how tasks are signed, authenticated transport) with the token for changes of a tier;
     None: one token does everything."""
+    monitor: MonitorConfig = MonitorConfig()
+    """From when on the monitor tells something."""
 
 
 Connect = Callable[["Call", "Wiring"], Connection]

@@ -14,6 +14,7 @@ from pveops.config.profiles import (
     Config,
     ConsentConfig,
     EndpointConfig,
+    MonitorConfig,
     Profile,
     TierToken,
     Timeouts,
@@ -81,6 +82,27 @@ class _Consent(_Strict, frozen=True):
         )
 
 
+Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=86_400)]
+
+
+class _Monitor(_Strict, frozen=True):
+    nearly_full: Percent = MonitorConfig().nearly_full
+    full: Percent = MonitorConfig().full
+    memory: Percent = MonitorConfig().memory
+    raise_after_s: Seconds = MonitorConfig().raise_after_s
+    clear_after_s: Seconds = MonitorConfig().clear_after_s
+
+    def __post_init__(self) -> None:
+        if self.nearly_full > self.full:
+            raise ValueError("nearly_full is above full")
+
+    def plain(self) -> MonitorConfig:
+        return MonitorConfig(
+            self.nearly_full, self.full, self.memory, self.raise_after_s, self.clear_after_s
+        )
+
+
 class _Timeouts(_Strict, frozen=True):
     connect_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 5.0
     read_s: Annotated[float, msgspec.Meta(ge=5, le=600)] = 35.0
@@ -109,6 +131,7 @@ class _Profile(_Strict, frozen=True):
     user: User | None = None
     identity_file: AbsolutePath | None = None
     timeouts: _Timeouts = _Timeouts()
+    monitor: _Monitor = _Monitor()
     proxy: bool = False
     actor: ActorDefault = "auto"
     broker: AbsolutePath | None = None
@@ -202,6 +225,7 @@ def _to_profile(item: _Profile) -> Profile:
         user=item.user or "",
         identity_file=item.identity_file or "",
         timeouts=Timeouts(item.timeouts.connect_s, item.timeouts.read_s),
+        monitor=item.monitor.plain(),
         actor=item.actor,
         broker=item.broker or "",
         token_command=item.secret.command if item.secret else (),

@@ -67,6 +67,20 @@ class Timeouts(NamedTuple):
     """PVE's own proxy gives a node 30 s."""
 
 
+class MonitorConfig(NamedTuple):
+    """From when on the monitor tells something."""
+
+    nearly_full: int = 85
+    full: int = 95
+    """Percent of a storage."""
+    memory: int = 95
+    """Percent of a node's memory."""
+    raise_after_s: int = 60
+    """How long a warning has to last; what stands still is told at once."""
+    clear_after_s: int = 60
+    """How long it has to be gone."""
+
+
 class TierToken(NamedTuple):
     """The token that plans up to a tier are carried out with."""
 
@@ -94,6 +108,7 @@ class Profile(NamedTuple):
     identity_file: str = ""
     """What decrypts the token; empty: where `Paths` says."""
     timeouts: Timeouts = Timeouts()
+    monitor: MonitorConfig = MonitorConfig()
     actor: ActorDefault = "auto"
     """What every caller of this profile counts as; `auto`: as far as can be told."""
     broker: str = ""
@@ -312,6 +327,7 @@ def _restore_profile(values: list[Any]) -> Profile:
         pvesh=tuple(raw.pvesh),
         consent=ConsentConfig(tuple(raw.consent[0]), *raw.consent[1:]),
         timeouts=Timeouts(*raw.timeouts),
+        monitor=MonitorConfig(*raw.monitor),
         token_command=tuple(raw.token_command),
         tier_tokens=tuple(TierToken(t, file, tuple(c)) for t, file, c in raw.tier_tokens),
     )

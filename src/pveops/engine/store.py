@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -354,6 +354,16 @@ class Store:
         """A fact that was kept, or None."""
         row = self._one("SELECT value FROM facts WHERE key = ?", key)
         return msgspec.json.decode(row[0]) if row else None
+
+    def revise(self, key: str, change: Callable[[Any], Any], now: float) -> None:
+        """Read a fact, change it and keep it, with no other process in between."""
+        with self._transaction() as db:
+            row = db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+            value = change(msgspec.json.decode(row[0]) if row else None)
+            db.execute(
+                "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)",
+                (key, msgspec.json.encode(value), int(now)),
+            )
 
     # -- below -----------------------------------------------------------------
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.domain.health import Health
 from pveops.operations.findings import Finding
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from pveops.api.tasks import TaskStatus
     from pveops.domain.guest import Guest
 
-NEARLY_FULL = 0.85
-FULL = 0.95
 _RECENT_S = DAY_S
-_MEMORY_HIGH = 0.95
 _HA_TROUBLE = frozenset({"error", "fence", "recovery"})
 _HALTED = frozenset({"io-error", "internal-error", "guest-panicked"})
 _PAUSED = frozenset({"paused", "suspended", "prelaunch"})
@@ -28,13 +25,33 @@ _ORDER = {"block": 0, "warn": 1, "info": 2}
 _MAX_TEXT = 160
 
 
-def check_health(health: Health) -> tuple[Finding, ...]:
+class Limits(NamedTuple):
+    """Shares from which on something is told: of storages, and of nodes' memory."""
+
+    nearly_full: float = 0.85
+    full: float = 0.95
+    memory: float = 0.95
+
+    def eased(self, by: float) -> Limits:
+        """Lower ones, that keep what was told already from flapping."""
+        return Limits(*(max(0.0, share - by) for share in self))
+
+
+LIMITS = Limits()
+
+
+def subject_of(guest: Guest) -> str:
+    """`vm/101`, `ct/201`."""
+    return f"{'vm' if guest.kind == 'qemu' else 'ct'}/{guest.vmid}"
+
+
+def check_health(health: Health, limits: Limits = LIMITS) -> tuple[Finding, ...]:
     """Every finding about the cluster."""
     found = [
         *_check_quorum(health),
-        *_check_nodes(health),
+        *_check_nodes(health, limits),
         *_check_guests(health),
-        *_check_storages(health),
+        *_check_storages(health, limits),
         *_check_tasks(health),
         *_check_onboot(health),
     ]
@@ -54,7 +71,7 @@ def _check_quorum(health: Health) -> Iterator[Finding]:
         )
 
 
-def _check_nodes(health: Health) -> Iterator[Finding]:
+def _check_nodes(health: Health, limits: Limits) -> Iterator[Finding]:
     for node in health.view.inventory.nodes:
         subject = f"node/{node.name}"
         if not node.is_online:
@@ -66,7 +83,7 @@ def _check_nodes(health: Health) -> Iterator[Finding]:
                 f"it is {node.status}; the state of its {guests} guests is unknown",
                 "/cluster/resources",
             )
-        elif node.maxmem_bytes and node.mem_bytes / node.maxmem_bytes >= _MEMORY_HIGH:
+        elif node.maxmem_bytes and node.mem_bytes / node.maxmem_bytes >= limits.memory:
             yield Finding(
                 "node.memory",
                 "warn",
@@ -78,8 +95,7 @@ def _check_nodes(health: Health) -> Iterator[Finding]:
 
 def _check_guests(health: Health) -> Iterator[Finding]:
     for guest in health.view.inventory.guests:
-        subject = f"{'vm' if guest.kind == 'qemu' else 'ct'}/{guest.vmid}"
-        yield from _check_guest(guest, subject)
+        yield from _check_guest(guest, subject_of(guest))
 
 
 def _check_guest(guest: Guest, subject: str) -> Iterator[Finding]:
@@ -122,7 +138,7 @@ def _check_guest(guest: Guest, subject: str) -> Iterator[Finding]:
         )
 
 
-def _check_storages(health: Health) -> Iterator[Finding]:
+def _check_storages(health: Health, limits: Limits) -> Iterator[Finding]:
     seen: set[str] = set()
     for storage in health.view.inventory.storages:
         where = storage.storage if storage.is_shared else f"{storage.storage} on {storage.node}"
@@ -137,14 +153,14 @@ def _check_storages(health: Health) -> Iterator[Finding]:
                 f"{storage.storage} is {storage.status} on {storage.node}",
                 remedy=f"pve storage show {storage.storage}",
             )
-        if where in seen or storage.used_share < NEARLY_FULL:
+        if where in seen or storage.used_share < limits.nearly_full:
             continue
         seen.add(where)
         free = max(0, storage.total_bytes - storage.used_bytes)
         yield Finding(
-            "storage.full" if storage.used_share >= FULL else "storage.nearly-full",
-            "block" if storage.used_share >= FULL else "warn",
-            subject,
+            "storage.full" if storage.used_share >= limits.full else "storage.nearly-full",
+            "block" if storage.used_share >= limits.full else "warn",
+            f"storage/{storage.storage}" if storage.is_shared else subject,
             f"{where} is {format_percent(storage.used_share)} full, {format_bytes(free)} free",
             remedy=f"pve storage show {storage.storage}",
         )
@@ -167,7 +183,7 @@ def _check_tasks(health: Health) -> Iterator[Finding]:
         yield Finding(
             "task.failed",
             "warn",
-            f"task/{task.upid.type}",
+            f"task/{task.upid.node}/{task.upid.type}/{task.upid.id}",
             f"{task.upid.type}{about} failed on {task.upid.node} "
             f"{format_duration(health.now - ended)} ago: {task.exitstatus[:_MAX_TEXT]}",
             remedy=f"pve task log {task.upid}",
@@ -183,7 +199,7 @@ def _check_onboot(health: Health) -> Iterator[Finding]:
         yield Finding(
             "guest.not-running",
             "warn",
-            f"{'vm' if guest.kind == 'qemu' else 'ct'}/{guest.vmid}",
+            subject_of(guest),
             f"{guest.name} starts at boot (onboot), but it is stopped",
             remedy=f"pve guest start {guest.vmid}",
         )

@@ -71,7 +71,7 @@ def check_fits(found: Allocation, guests: list[Mover], nodes: list[Room]) -> Non
             assert space[place, storage] <= free
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(movers(), rooms(), st.integers(0, 2), st.booleans())
 def test_nothing_is_ever_overfilled_and_everybody_is_accounted_for(
     guests: list[Mover], nodes: list[Room], spare: int, is_strict: bool
@@ -91,7 +91,7 @@ def test_nothing_is_ever_overfilled_and_everybody_is_accounted_for(
         assert all(reason.split(": ")[-1] for reason in reasons)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(movers(), rooms(), st.randoms(use_true_random=False))
 def test_the_order_of_the_input_does_not_matter(
     guests: list[Mover], nodes: list[Room], chance: random.Random
@@ -102,7 +102,7 @@ def test_the_order_of_the_input_does_not_matter(
     assert allocate(guests, nodes) == before
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(movers(), rooms())
 def test_guests_that_must_not_meet_do_not(guests: list[Mover], nodes: list[Room]) -> None:
     """Rules of HA name each guest in the other's set; here one naming the other is enough."""
@@ -119,7 +119,7 @@ def test_guests_that_must_not_meet_do_not(guests: list[Mover], nodes: list[Room]
         assert not apart[vmid] & others
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(movers(), rooms(), st.integers(0, 2))
 def test_a_spare_node_that_is_asked_for_strictly_is_never_used_up(
     guests: list[Mover], nodes: list[Room], spare: int

@@ -1,0 +1,265 @@
+"""`pve monitor`: what is wrong, told when it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pveops.cli.answer import Answer, Column, Lines, Listing, Written
+from pveops.cli.call import Call
+from pveops.cli.cells import count_of
+from pveops.cli.commands import Group, list_options
+from pveops.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from pveops.monitor.alerts import Alert, News
+    from pveops.monitor.book import Book, Page
+
+WARNINGS, PROBLEMS = 20, 21
+"""Exit codes of a look that leaves something open."""
+_CODES = {"block": PROBLEMS, "warn": WARNINGS}
+_WORDS = {"block": "PROBLEM", "warn": "warning", "info": "note"}
+
+group = Group(
+    "monitor",
+    help="Watch the cluster: what is wrong is told when it changes.",
+    lazy={"install": ("pveops.cli.monitor_install:command", "make looking a regular job")},
+)
+
+_COLUMNS = (
+    Column("id"),
+    Column("severity"),
+    Column("subject"),
+    Column("message"),
+    Column("since", kind="time"),
+    Column("acked", label="acknowledged", kind="time", is_sparse=True),
+    Column("silenced", kind="flag", is_sparse=True),
+    Column("remedy", is_sparse=True, is_wide=True),
+)
+_FIELDS = (*(column.key for column in _COLUMNS), "finding", "evidence", "raised", "gone", "why")
+_HISTORY_COLUMNS = (
+    Column("at", kind="time"),
+    Column("kind"),
+    Column("severity"),
+    Column("subject"),
+    Column("message"),
+    Column("id"),
+)
+_HISTORY_FIELDS = (*(column.key for column in _HISTORY_COLUMNS), "finding", "since")
+_LAST = 20
+
+
+@group.command(
+    "run",
+    operation="monitor.run",
+    examples=("pve monitor run", "pve monitor run --tell", "pve monitor run --if-quiet NO_REPLY"),
+)
+@click.option("--tell", is_flag=True, help="Send what changed to the profile's person.")
+@click.option(
+    "--if-quiet",
+    "quiet_word",
+    metavar="WORD",
+    default="",
+    help="For agents' schedulers: say this when nothing changed, and always exit with 0.",
+)
+@click.pass_obj
+def run(call: Call, tell: bool, quiet_word: str) -> Answer | Written:
+    """Look once, and tell what is new, worse or over since the last look; else be silent.
+
+    An alert is told once. Exit 0: nothing is open; 20: warnings are; 21: problems are. What
+    could not be looked at stays as it was.
+    """
+    from pveops.monitor.alerts import Rules
+    from pveops.monitor.scan import watch
+    from pveops.operations.health import Limits
+
+    book = _book(call)
+    sender = _sender(call) if tell else None
+    now = int(call.clock.now())
+    config = call.wiring.connection.monitor
+    limits = Limits(config.nearly_full / 100, config.full / 100, config.memory / 100)
+    rules = Rules(config.raise_after_s, config.clear_after_s)
+    seen, blind = watch(call.wiring.reader, now, limits)
+    news = book.enter(seen, blind, rules, is_sent=tell)
+    page = book.read()
+    code = 0 if quiet_word else _code_of(page.alerts)
+    if sender is not None and page.untold:
+        sender(message_of(page.untold))
+        book.settle(page.untold, now)
+    if not news and not call.options.as_json:
+        return Written(f"{quiet_word}\n" if quiet_word else "", code)
+    return Answer(
+        _verdict(page.alerts, len(news)),
+        code=code,
+        data={
+            "news": [_event(each) for each in news],
+            "active": sum(alert.is_active for alert in page.alerts),
+            "blind_spots": list(blind),
+        },
+        blocks=(Lines(tuple(line_of(each) for each in news)),),
+        next=_next(news),
+    )
+
+
+@group.command("status", operation="monitor.status")
+@list_options
+@click.pass_obj
+def status(call: Call) -> Answer:
+    """List the open alerts as the last look left them, the worst first; nothing is asked now."""
+    page = _book(call).read()
+    if not page.looked:
+        return Answer("nobody has looked yet", next=("pve monitor run",))
+    silences = [each for each in page.silences if each.until > call.clock.now()]
+    open_ = sorted(
+        (alert for alert in page.alerts if alert.is_active or alert.gone == 0),
+        key=lambda alert: (alert.severity != "block", alert.severity != "warn", alert.subject),
+    )
+
+    def item(alert: Alert) -> dict[str, Any]:
+        from msgspec import structs
+
+        is_quiet = any(silence.covers(alert) for silence in silences)
+        times = {name: getattr(alert, name) or None for name in ("raised", "gone", "acked")}
+        facts = structs.asdict(alert) | times | {"silenced": is_quiet, "finding": alert.code}
+        return {name: facts[name] for name in _FIELDS}
+
+    seen = tuple(f"blind spot: {text}" for text in page.blind)
+    quiet = tuple(f"silenced: {each.pattern} {each.why}".rstrip() for each in silences)
+    return Answer(
+        _verdict(page.alerts, None) + f"; looked {_ago(call, page)} ago",
+        blocks=(Listing(open_, item, _FIELDS, _COLUMNS), Lines((*quiet, *seen))),
+        beside={"looked": page.looked, "blind_spots": list(page.blind)},
+    )
+
+
+@group.command("history", operation="monitor.history")
+@list_options
+@click.pass_obj
+def history(call: Call) -> Answer:
+    """List what was told, the newest first."""
+    events = _book(call).read().history[::-1]
+    wanted = call.options.limit or (len(events) if call.options.is_full else _LAST)
+    listing = Listing(
+        events[:wanted], _event, _HISTORY_FIELDS, _HISTORY_COLUMNS, total=len(events)
+    )
+    return Answer(count_of(len(events), "event"), blocks=(listing,))
+
+
+@group.command(
+    "ack",
+    operation="monitor.ack",
+    examples=("pve monitor ack al_1f2e3d4c --why 'disk is ordered'",),
+)
+@click.argument("alert", metavar="ALERT")
+@click.option("--why", default="", help="What is known about it.")
+@click.pass_obj
+def ack(call: Call, alert: str, why: str) -> Answer:
+    """Say that an alert is known. It is told again only when it grows worse or is over."""
+    found = _book(call).acknowledge(alert, why, int(call.clock.now()))
+    return Answer(f"acknowledged: {found.subject}: {found.message}", data={"id": found.id})
+
+
+@group.command(
+    "silence",
+    operation="monitor.silence",
+    examples=(
+        "pve monitor silence 'storage.*' --for 2h --why 'moving disks'",
+        "pve monitor silence vm/101 --for 0",
+    ),
+)
+@click.argument("pattern", metavar="PATTERN")
+@click.option("--for", "duration", required=True, metavar="2h", help="How long; 0 ends it.")
+@click.option("--why", default="", help="What for.")
+@click.pass_obj
+def silence(call: Call, pattern: str, duration: str, why: str) -> Answer:
+    """Keep alerts quiet for a time: by code, subject or id, with * and ?; at most 30 days."""
+    from pveops.cli.verbs import parse_duration
+    from pveops.units import DAY_S
+
+    seconds = parse_duration(duration)
+    if seconds is None or seconds > 30 * DAY_S:
+        raise UsageError(f"{duration!r} is no duration up to 30d", hint="--for 2h")
+    now = int(call.clock.now())
+    _book(call).silence(pattern, now + seconds, why, now)
+    text = f"silenced for {duration}: {pattern}" if seconds else f"not silenced: {pattern}"
+    return Answer(text, data={"pattern": pattern, "until": now + seconds})
+
+
+def _book(call: Call) -> Book:
+    from pveops.monitor.book import Book
+
+    return Book(call.wiring.store, call.wiring.connection.profile)
+
+
+def _sender(call: Call) -> Any:
+    from pveops.engine.senders import make_sender
+
+    sender = make_sender(call.wiring.connection.consent)
+    if sender is None:
+        raise ConfigError(
+            "the profile names nobody to tell",
+            hint="docs/howto/consent.md: consent in config.yaml",
+        )
+    return sender
+
+
+def message_of(news: Sequence[News]) -> str:
+    """What goes to a person: names of the cluster can neither link nor mention there."""
+    from pveops.sanitize import neutralize_markup
+
+    return neutralize_markup("\n".join(line_of(each) for each in news))
+
+
+def line_of(news: News) -> str:
+    """One event in one line, whatever a name in it holds."""
+    from pveops.sanitize import sanitize_text
+
+    alert = news.alert
+    if news.kind == "cleared":
+        word = "cleared"
+    else:
+        word = f"{_WORDS[alert.severity]}{' (worse)' if news.kind == 'worse' else ''}"
+    return f"{word} {sanitize_text(f'{alert.subject}: {alert.message}')} [{alert.id}]"
+
+
+def _verdict(alerts: Sequence[Alert], news: int | None) -> str:
+    active = [alert.severity for alert in alerts if alert.is_active]
+    parts = [
+        count_of(active.count(severity), noun)
+        for severity, noun in (("block", "problem"), ("warn", "warning"), ("info", "note"))
+        if severity in active
+    ]
+    told = ", ".join(parts) + " open" if parts else "nothing is open"
+    return told if news is None else f"{count_of(news, 'change')}; {told}"
+
+
+def _code_of(alerts: Sequence[Alert]) -> int:
+    codes = [_CODES.get(alert.severity, 0) for alert in alerts if alert.is_active]
+    return max(codes, default=0)
+
+
+def _event(news: News) -> dict[str, Any]:
+    alert = news.alert
+    return {
+        "at": news.at,
+        "kind": news.kind,
+        "severity": alert.severity,
+        "subject": alert.subject,
+        "message": alert.message,
+        "id": alert.id,
+        "finding": alert.code,
+        "since": alert.since,
+    }
+
+
+def _next(news: Sequence[News]) -> tuple[str, ...]:
+    remedies = [each.alert.remedy for each in news if each.kind != "cleared" and each.alert.remedy]
+    return tuple(dict.fromkeys(remedies))[:3]
+
+
+def _ago(call: Call, page: Page) -> str:
+    from pveops.units import format_duration
+
+    return format_duration(max(0, int(call.clock.now()) - page.looked))

@@ -1,0 +1,1 @@
+"""Watching a cluster: what was found becomes alerts, which are told when they change."""
