@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Cluster
+from tests.served import Cluster
 
 BROKER, CLIENT, STRANGER = 64_101, 64_102, 64_103
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="two accounts take root to become them")

@@ -2,61 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
 import shlex
-import signal
-import ssl
 import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.secrets_scan import leak_in, note_secret
-
-BIN = Path(sys.executable).parent
-_END_S = 30
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A served cluster. `folder` is the home of whoever operates it."""
-
-    ready: dict[str, Any]
-    folder: Path
-
-    @property
-    def host(self) -> str:
-        """`127.0.0.1:PORT` of the first node."""
-        return str(self.ready["endpoints"][0]).removeprefix("https://")
-
-    @property
-    def context(self) -> ssl.SSLContext:
-        """What trusts the cluster's own authority and nothing else."""
-        return ssl.create_default_context(cafile=self.ready["ca_file"])
-
-    def control(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One call of the control port."""
-        data = json.dumps(body).encode() if body is not None else None
-        with urllib.request.urlopen(f"{self.ready['control']}{path}", data) as answer:
-            return json.loads(answer.read() or b"null")
-
-    def journal(self) -> list[dict[str, Any]]:
-        """Every request that the cluster got."""
-        found = self.control("/journal")
-        rows: list[dict[str, Any]] = found["journal"] if isinstance(found, dict) else found
-        return rows
-
-    def effects(self) -> list[dict[str, Any]]:
-        """The writes that were carried out."""
-        return [row for row in self.journal() if row.get("is_effective")]
+from tests.secrets_scan import leak_in
+from tests.served import BIN, Cluster, serving
 
 
 @dataclass(frozen=True)
@@ -97,29 +54,10 @@ class Home:
         return plan[0], sent[-1]
 
 
-@contextlib.contextmanager
-def _serving(folder: Path, *words: str) -> Iterator[Cluster]:
-    ready = folder / "ready.json"
-    command = [sys.executable, "-m", "pveops.sim", "--ready-file", str(ready), *words]
-    process = subprocess.Popen(command)
-    try:
-        while not ready.exists():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                raise AssertionError(f"the cluster ended with {process.wait(0.05)}")
-        content = json.loads(ready.read_text())
-        note_secret(
-            content["token"]["secret"], content["reader"]["secret"], content["root_password"]
-        )
-        yield Cluster(content, folder)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(_END_S)
-
-
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """The homelab, its time running twenty times as fast."""
-    with _serving(tmp_path, "--seed", "homelab", "--scale", "20", "--auth-delay", "0") as served:
+    with serving(tmp_path, "--seed", "homelab", "--scale", "20", "--auth-delay", "0") as served:
         yield served
 
 

@@ -21,7 +21,8 @@ import pytest
 
 from pveops.operations.catalog import list_changes
 from pveops.operations.operation import Tier
-from tests.integration.conftest import BIN, Home
+from tests.integration.conftest import Home
+from tests.served import BIN
 
 VERBS = {
     "snapshot.rollback": "pve snapshot rollback web02 old",

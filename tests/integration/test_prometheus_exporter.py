@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.conftest import Cluster
+from tests.served import Cluster
 
 pytest.importorskip("pve_exporter", reason="installed by `make test`")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.conftest import Cluster
+from tests.served import Cluster
 
 proxmoxer = pytest.importorskip("proxmoxer", reason="installed by `make test`")
 

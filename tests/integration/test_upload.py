@@ -13,7 +13,8 @@ from pveops.api.https import HttpsTransport
 from pveops.api.port import Request
 from pveops.api.upload import Upload
 from pveops.errors import UnreachableError
-from tests.integration.conftest import BIN, Home
+from tests.integration.conftest import Home
+from tests.served import BIN
 
 SIZE_BYTES = 400 << 20
 MOST_BYTES = 120 << 20

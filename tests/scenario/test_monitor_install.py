@@ -41,7 +41,8 @@ def test_openclaw_is_asked_once_for_each_apply(
     programs.mkdir()
     seen = tmp_path / "seen"
     script = programs / "openclaw"
-    script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {shlex.quote(str(seen))}\n')
+    told = 'echo "{\\"created\\": true}"'
+    script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {shlex.quote(str(seen))}\n{told}\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     done = install(tmp_path, "--for openclaw --channel telegram --target 1234 --apply")

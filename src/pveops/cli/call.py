@@ -28,6 +28,10 @@ class Options:
         self.reason = ""
         self.is_unattended = False
         self.has_trace = False
+        self.is_look_only = False
+        """Whether anything but looking is refused."""
+        self.no_code = False
+        """Whether no consent code goes out: the caller asks the person in its own way."""
         self.wait_s: float | None = None
 
 
@@ -115,6 +119,13 @@ class Call:
     def is_person(self) -> bool:
         """Whether a person sits at a terminal, as far as can be told."""
         return self.actor.kind == "person"
+
+    @property
+    def program_file(self) -> str:
+        """The command `pve` by its whole path, for those who have a PATH of their own."""
+        from pathlib import Path
+
+        return str(Path(sys.argv[0]).absolute())
 
     @property
     def is_detaching(self) -> bool:

@@ -59,7 +59,7 @@ def _consent_needed(call: Call, change: Change, plan: Plan) -> Answer:
     command = plan.operation.replace(".", " ")
     sent, next_ = _how_to_agree(change)
     error = ConsentRequiredError(
-        f"{command} needs a person's consent; nothing was changed", hint=next_[0]
+        f"{command} needs a person's consent; nothing was changed", hint="".join(next_[:1])
     )
     card = plan_card(plan, change.plan_id, call.clock.now())
     summary = plan_summary(plan, change.plan_id) | {"card": card, "code": change.code}
@@ -117,14 +117,16 @@ def _how_to_agree(change: Change) -> tuple[str, tuple[str, ...]]:
             "agree at a terminal of this machine",
             (f"pve-apply {plan_id}",),
         )
+    if change.code == "withheld":
+        return "no code was sent; the prompt of this program asks the person", ()
     return "not confirmed", (f"pve-apply {plan_id}",)
 
 
-def plan_card(plan: Plan, plan_id: str, now: float) -> str:
-    """The plan as the person who agrees sees it."""
+def plan_card(plan: Plan, plan_id: str, now: float, head: str = "") -> str:
+    """The plan as the person who agrees sees it. head: of the audit log, to be kept there."""
     from pveops.engine.card import render_card
 
-    return render_card(plan, plan_id, now)
+    return render_card(plan, plan_id, now, head)
 
 
 def plan_summary(plan: Plan, plan_id: str) -> dict[str, Any]:

@@ -34,7 +34,13 @@ def ask_for(
 
         ask = Ask(operation, names, selector or Selector(), params, call.options.reason)
         confirm = confirm_at_terminal(call) if call.is_person else None
-        change = request_change(call.wiring.session(), ask, confirm=confirm, on_claimed=claimed)
+        change = request_change(
+            call.wiring.session(),
+            ask,
+            confirm=confirm,
+            on_claimed=claimed,
+            sends_code=not call.options.no_code,
+        )
         return answer_of_change(call, change)
 
     return carry(call, work)

@@ -45,6 +45,12 @@ def _everywhere(*, hidden: bool) -> list[click.Parameter]:
         _shared(
             "has_trace", "--trace", "Tell each request on stderr.", is_flag=True, hidden=hidden
         ),
+        # For faces that call `pve` themselves: a plugin's tool that only looks, and one that
+        # asks the person in a prompt of its own.
+        _shared(
+            "is_read_only", "--look-only", "Refuse all but looking.", is_flag=True, hidden=True
+        ),
+        _shared("no_code", "--no-code", "Send no consent code.", is_flag=True, hidden=True),
     ]
 
 
@@ -69,6 +75,10 @@ class Command(click.Command):
                 from pveops.cli.forward import check_brokered
 
                 check_brokered(call.operation)
+            if call.options.is_look_only:
+                from pveops.cli.reading import check_reading
+
+                check_reading(call.operation)
         return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _KEPT = frozenset({"plan", "run", "audit", "policy"})
 """Nouns whose things lie with the broker."""
 _WITH_VALUE = frozenset({"--profile", "--reason"})
-_FLAGS = frozenset({"--json", "--full", "--unattended", "--trace"})
+_FLAGS = frozenset({"--json", "--full", "--unattended", "--trace", "--look-only", "--no-code"})
 _CONNECT_S = 3.0
 _ANSWER_S = 7200.0
 _MAX_STDIN = 1 << 20

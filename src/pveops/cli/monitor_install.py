@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
 from pveops.cli.answer import Answer, Lines
 from pveops.cli.call import Call
 from pveops.cli.commands import Command
-from pveops.errors import ConfigError, UsageError
+from pveops.errors import UsageError
 
-_OPENCLAW_S = 60
-_LOOK_S = 120
 _MINUTE_S = 60
 _LONGEST_MIN = 60
 
@@ -46,13 +40,6 @@ WantedBy=timers.target
 """
 
 
-class Person(NamedTuple):
-    """Whom OpenClaw tells, and over which channel."""
-
-    channel: str
-    target: str
-
-
 @click.command(
     "install",
     cls=Command,
@@ -69,10 +56,17 @@ class Person(NamedTuple):
 @click.option("--every", default="5m", show_default=True, help="How often; whole minutes.")
 @click.option("--channel", default="", help="OpenClaw's channel; the profile's, if it names one.")
 @click.option("--target", default="", help="Whom OpenClaw tells there.")
+@click.option("--wake", is_flag=True, help="Let news wake OpenClaw's agent, which looks closer.")
 @click.option("--apply", "is_applied", is_flag=True, help="Do it, not only print it.")
 @click.pass_obj
 def command(
-    call: Call, scheduler: str, every: str, channel: str, target: str, is_applied: bool
+    call: Call,
+    scheduler: str,
+    every: str,
+    channel: str,
+    target: str,
+    wake: bool,
+    is_applied: bool,
 ) -> Answer:
     """Print what makes `pve monitor run` a regular job, or set it up with --apply.
 
@@ -81,57 +75,55 @@ def command(
     from pveops.config.profiles import choose_profile
 
     name, profile = choose_profile(call.wiring.paths, call.options.profile)
-    minutes = _minutes(every)
+    minutes = read_minutes(every)
     if scheduler == "openclaw":
-        person = Person(
-            channel or profile.consent.openclaw_channel, target or profile.consent.openclaw_target
-        )
-        return _openclaw(call, name, minutes, person, is_applied=is_applied)
+        known = profile.consent
+        person = (channel or known.openclaw_channel, target or known.openclaw_target)
+        return _openclaw(call, name, every, person, wakes=wake, is_applied=is_applied)
+    if wake:
+        raise UsageError("only OpenClaw has an agent to wake", hint="--for openclaw --wake")
     if scheduler == "systemd":
         return _systemd(call, name, minutes, is_applied=is_applied)
     if is_applied:
         raise UsageError("a crontab is yours to edit", hint="crontab -e, and put the line in")
-    line = f"*/{minutes} * * * * {_with_home(call)}{shlex.join(_look(name))}".replace("%", r"\%")
+    line = f"*/{minutes} * * * * {_with_home(call)}{shlex.join(_look(call, name))}"
+    line = line.replace("%", r"\%")
     return Answer("a line for `crontab -e`", blocks=(Lines((line,)),), data={"line": line})
 
 
-def _openclaw(call: Call, name: str, minutes: int, person: Person, *, is_applied: bool) -> Answer:
-    if not person.channel or not person.target:
+def _openclaw(
+    call: Call,
+    name: str,
+    every: str,
+    person: tuple[str, str],
+    *,
+    wakes: bool,
+    is_applied: bool,
+) -> Answer:
+    from pveops.cli.openclaw import make_look
+    from pveops.openclaw.host import Host
+    from pveops.openclaw.jobs import job_words
+
+    if not all(person):
         raise UsageError("whom shall OpenClaw tell?", hint="--channel telegram --target ID")
-    words = openclaw_job(_home_words(call) + _look(name, "--if-quiet", "NO_REPLY"), name, minutes)
-    words += ["--announce", "--channel", person.channel, "--to", person.target]
+    words = job_words(make_look(call, name, every, person, wakes=wakes))
     if not is_applied:
+        command = ["openclaw", *words]
         return Answer(
             "one command, for OpenClaw's gateway to be running",
-            data={"command": words},
-            blocks=(Lines((shlex.join(words),)),),
+            data={"command": command},
+            blocks=(Lines((shlex.join(command),)),),
         )
-    try:
-        done = subprocess.run(
-            words, capture_output=True, text=True, timeout=_OPENCLAW_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigError(f"OpenClaw cannot be asked: {error}", hint="openclaw doctor") from None
-    if done.returncode != 0:
-        raise ConfigError(
-            f"OpenClaw did not take the job: {done.stderr.strip()[:300]}", hint="openclaw doctor"
-        )
+    told = Host().read(words)
+    if told.get("created") is False and told.get("updated") is False:
+        return Answer("already so: OpenClaw looks", next=("openclaw cron list",))
     return Answer("OpenClaw looks from now on", changed=True, next=("openclaw cron list",))
-
-
-def openclaw_job(look: list[str], name: str, minutes: int) -> list[str]:
-    """The words that make the job; its key makes it the same job each time."""
-    return [
-        *("openclaw", "cron", "add", "--name", f"pveops monitor {name}"),
-        *("--every", f"{minutes}m", "--command-argv", json.dumps(look)),
-        *("--timeout-seconds", str(_LOOK_S), "--declaration-key", f"pveops:monitor:{name}"),
-    ]
 
 
 def _systemd(call: Call, name: str, minutes: int, *, is_applied: bool) -> Answer:
     home = call.environ.get("PVE_HOME", "")
     environment = f'Environment="PVE_HOME={home}"\n' if home else ""
-    look = " ".join(_quote_unit(word) for word in _look(name, "--tell"))
+    look = " ".join(_quote_unit(word) for word in _look(call, name, "--tell"))
     base = call.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     folder = Path(base, "systemd", "user")
     units = {
@@ -158,19 +150,14 @@ def _systemd(call: Call, name: str, minutes: int, *, is_applied: bool) -> Answer
     )
 
 
-def _look(name: str, *more: str) -> list[str]:
+def _look(call: Call, name: str, *more: str) -> list[str]:
     """The command, by its whole path: schedulers have a PATH of their own."""
-    return [str(Path(sys.argv[0]).absolute()), "monitor", "run", *more, "--profile", name]
-
-
-def _home_words(call: Call) -> list[str]:
-    home = call.environ.get("PVE_HOME", "")
-    return ["/usr/bin/env", f"PVE_HOME={home}"] if home else []
+    return [call.program_file, "monitor", "run", *more, "--profile", name]
 
 
 def _with_home(call: Call) -> str:
-    words = _home_words(call)
-    return f"{shlex.join(words)} " if words else ""
+    home = call.environ.get("PVE_HOME", "")
+    return f"{shlex.join(['/usr/bin/env', f'PVE_HOME={home}'])} " if home else ""
 
 
 def _quote_unit(word: str) -> str:
@@ -178,7 +165,8 @@ def _quote_unit(word: str) -> str:
     return f'"{escaped}"' if escaped != word or " " in word else word
 
 
-def _minutes(text: str) -> int:
+def read_minutes(text: str) -> int:
+    """Whole minutes, from 1 to 60. Raises UsageError."""
     from pveops.cli.verbs import parse_duration
 
     seconds = parse_duration(text) or 0

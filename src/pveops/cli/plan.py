@@ -74,6 +74,7 @@ def show_plan(call: Call, plan: str) -> Answer:
     """Show one plan whole: targets, steps, what is lost, what undoes it, findings."""
     from pveops.cli.changes import plan_card
     from pveops.operations.plan import decode_plan, plain
+    from pveops.sanitize import neutralize_markup
 
     row = call.wiring.store.get_plan(plan)
     found = decode_plan(row.json)
@@ -84,12 +85,14 @@ def show_plan(call: Call, plan: str) -> Answer:
         Facts((("tier", "; ".join(found.tier_reasons)), ("run", row.run or ""))),
         Lines(tuple(_step_lines(found))),
     )
+    head = call.wiring.audit.head().hash
+    card = neutralize_markup(plan_card(found, row.id, now, head))
     next_ = (f"pve run show {row.run}",) if row.run else ()
     if state == "open":
         next_ = (f"pve-apply {row.id} --code CODE",)
     return Answer(
         f"{row.id} is {state}",
-        plan=plain(found) | {"id": row.id, "state": state, "hash": row.hash},
+        plan=plain(found) | {"id": row.id, "state": state, "hash": row.hash, "card": card},
         findings=found.findings,
         blocks=blocks,
         next=next_,
@@ -172,15 +175,21 @@ def challenge(call: Call, plan: str) -> Written:
 
 
 @group.command("approval-key", operation="plan.approval-key")
+@click.option("--where", is_flag=True, help="Make none; only tell where it is.")
 @click.pass_obj
-def make_approval_key(call: Call) -> Answer:
+def make_approval_key(call: Call, where: bool) -> Answer:
     """Make the key with which an agent's plugin signs approvals of its own prompt (level G2)."""
     import secrets
 
-    from pveops.config.paths import write_private_file
+    from pveops.config.paths import create_private_file
+    from pveops.errors import ConfigError
 
     file = call.wiring.paths.approval_key_file
-    if file.exists():
-        return Answer(f"already so: {file} is there", data={"file": str(file)})
-    write_private_file(file, f"{secrets.token_hex(32)}\n".encode())
-    return Answer(f"done: {file} is made; the plugin reads it", data={"file": str(file)})
+    data = {"file": str(file)}
+    if where and not file.exists():
+        raise ConfigError("there is no approval key", hint="pve plan approval-key")
+    if where:
+        return Answer(f"it is {file}", data=data)
+    if not create_private_file(file, f"{secrets.token_hex(32)}\n".encode()):
+        return Answer(f"already so: {file} is there", data=data)
+    return Answer(f"done: {file} is made; the plugin reads it", data=data)

@@ -24,7 +24,7 @@ Confirm = Callable[[Plan, str, Verdict], str | None]
 """Shows a plan (with its id) to the person at the terminal and gives what was typed; None when
 the person walked away."""
 
-CodeState = Literal["", "sent", "no-sender", "failed"]
+CodeState = Literal["", "sent", "no-sender", "failed", "withheld"]
 
 
 class Change(NamedTuple):
@@ -48,9 +48,11 @@ def request_change(
     *,
     confirm: Confirm | None = None,
     on_claimed: Callable[[str], None] | None = None,
+    sends_code: bool = True,
 ) -> Change:
     """Decide, and do what the gate lets the caller do at once; make a plan of anything else.
 
+    sends_code: False for a caller whose own prompt asks the person.
     Raises what `propose` and `apply_plan` raise, and PolicyRefusedError.
     """
     proposal = propose(session, ask)
@@ -75,6 +77,8 @@ def request_change(
             receipt = apply_plan(session, row.id, Consent("terminal", typed), on_claimed)
             return Change(proposal, row.id, receipt)
         return Change(proposal, row.id)
+    if not sends_code:
+        return Change(proposal, row.id, code="withheld")
     return _ask_for_consent(session, proposal, row, plan)
 
 

@@ -122,10 +122,9 @@ def test_work_that_takes_longer_is_pending_and_goes_on(caller):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_killing_the_caller_does_not_stop_what_has_begun(caller, number):
     process = caller.start(wait_s=60, gated=True)
-    gate = caller.gate.open("w")  # opens once the worker stands at the gate, after its claim
-    process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
-    gate.close()
+    with caller.gate.open("w"):  # opens once the worker stands at the gate, after its claim
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
     assert wait_for(caller.done)
     if number != signal.SIGKILL:
         assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[number]
@@ -134,10 +133,9 @@ def test_killing_the_caller_does_not_stop_what_has_begun(caller, number):
 
 def test_a_caller_that_leaves_before_anything_began_takes_its_worker_along(caller):
     process = caller.start(wait_s=60, gated=True, STALL_BEFORE="1")
-    gate = caller.gate.open("w")
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
-    gate.close()
+    with caller.gate.open("w"):
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "run_1" not in out
     assert not caller.done.exists()

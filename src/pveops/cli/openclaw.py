@@ -1,0 +1,294 @@
+"""`pve openclaw`: make pveops at home in OpenClaw."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pveops.cli.answer import Answer, Facts, Lines
+from pveops.cli.call import Call
+from pveops.cli.cells import count_of
+from pveops.cli.commands import Group
+from pveops.errors import ConfigError, PolicyRefusedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pveops.openclaw.host import Host
+    from pveops.openclaw.jobs import Look
+    from pveops.openclaw.steps import State, Step, Wish
+
+group = Group("openclaw", help="OpenClaw: set everything up, put the plugin together.")
+
+_STEP_S = 60
+
+
+@group.command(
+    "setup",
+    operation="openclaw.setup",
+    examples=(
+        "pve openclaw setup",
+        "pve openclaw setup --channel telegram --target 1234 --apply",
+    ),
+)
+@click.option("--agent", default="main", show_default=True, help="Which of OpenClaw's agents.")
+@click.option("--channel", default="", help="Over which channel the person is told.")
+@click.option("--target", default="", help="Who is told there: codes, alerts.")
+@click.option("--every", default="5m", show_default=True, help="How often the monitor looks.")
+@click.option("--wake", is_flag=True, help="Let alerts wake the agent, not only be passed on.")
+@click.option("--without-plugin", is_flag=True, help="Only the skill and the commands.")
+@click.option("--keep-exec-mode", is_flag=True, help="Leave it as it is which commands ask.")
+@click.option("--apply", "is_applied", is_flag=True, help="Do it, not only print it.")
+@click.pass_obj
+def setup(
+    call: Call,
+    agent: str,
+    channel: str,
+    target: str,
+    every: str,
+    wake: bool,
+    without_plugin: bool,
+    keep_exec_mode: bool,
+    is_applied: bool,
+) -> Answer:
+    """Print the commands that set OpenClaw up, and which of them are done; --apply runs them.
+
+    The agent may run `pve` unasked afterwards, and is asked about everything else, `pve-apply`
+    among it. Codes and alerts go to the person whom --channel and --target name. Twice changes
+    nothing.
+    """
+    from pveops.config.profiles import choose_profile
+    from pveops.openclaw.host import Host
+    from pveops.openclaw.steps import Wish, list_steps
+
+    if is_applied and call.environ.get("OPENCLAW_SHELL"):
+        raise PolicyRefusedError(
+            "an agent does not set up what it may run unasked", hint="ask your human to run it"
+        )
+    if bool(channel) != bool(target):
+        raise UsageError("--channel and --target go together")
+    name, profile = choose_profile(call.wiring.paths, call.options.profile)
+    known = profile.consent.openclaw_channel, profile.consent.openclaw_target
+    channel, target = (channel, target) if target else known
+    wish = Wish(
+        pve=call.program_file,
+        agent=agent,
+        home=call.environ.get("PVE_HOME", ""),
+        profile=call.options.profile,
+        channel=channel,
+        target=target,
+        plugin_folder="" if without_plugin else str(_plugin_folder(call)),
+        keeps_exec_mode=keep_exec_mode,
+        look=make_look(call, name, every, (channel, target), wakes=wake) if target else None,
+    )
+    host = Host()
+    steps = list_steps(wish, read_state(call, host, wish, known))
+    done = [step for step in steps if step.is_done]
+    if not is_applied:
+        return _told(call, steps)
+    for step in steps:
+        if not step.is_done:
+            _take(call, host, step, len(done), len(steps))
+            done.append(step)
+    changed = sum(not step.is_done for step in steps)
+    if not changed:
+        return Answer(f"already so: all {count_of(len(steps), 'step')}", blocks=(_places(call),))
+    return Answer(
+        f"done: {changed} of {count_of(len(steps), 'step')}; the rest was so already",
+        changed=True,
+        data={"steps": [_row(step) for step in steps]},
+        blocks=(Lines(tuple(f"done: {s.what}" for s in steps if not s.is_done)), _places(call)),
+        next=("openclaw gateway restart   # where it runs as a service", "pve doctor"),
+    )
+
+
+def _told(call: Call, steps: Sequence[Step]) -> Answer:
+    lines = []
+    for step in steps:
+        lines.append(f"{'done ' if step.is_done else 'to do'}  {step.what}")
+        if not step.is_done:
+            lines.append(f"       {step.command}")
+    left = sum(not step.is_done for step in steps)
+    told = f"{left} of {count_of(len(steps), 'step')} to do" if left else "everything is set up"
+    next_ = ("pve openclaw setup --apply   # with the same options",) if left else ()
+    return Answer(
+        told,
+        data={"steps": [_row(step) for step in steps]},
+        blocks=(Lines(tuple(lines)), _places(call)),
+        next=next_,
+    )
+
+
+def _row(step: Step) -> dict[str, object]:
+    return {"what": step.what, "is_done": step.is_done, "command": step.command}
+
+
+def _places(call: Call) -> Facts:
+    """Where things lie that the agent's account can reach."""
+    paths = call.wiring.paths
+    return Facts(
+        (
+            ("configuration", str(paths.config_file)),
+            ("policy", str(paths.policy_file)),
+            ("secrets", str(paths.secrets_dir)),
+            ("logs", str(paths.audit_file.parent)),
+        )
+    )
+
+
+def read_state(call: Call, host: Host, wish: Wish, told: tuple[str, str]) -> State:
+    """How everything is now."""
+    from pveops.openclaw.jobs import is_set_up
+    from pveops.openclaw.plugin_folder import is_same
+    from pveops.openclaw.steps import PLUGIN, SKILL, State
+
+    approvals = host.read(["approvals", "get", "--json"])
+    agents = (approvals.get("file") or {}).get("agents") or {}
+    allowed = [
+        row.get("pattern", "")
+        for agent in (wish.agent, "*")
+        for row in (agents.get(agent) or {}).get("allowlist") or ()
+    ]
+    plugin, has_job = "", False
+    if wish.plugin_folder:
+        plugin = _plugin_root(host)
+    if wish.look is not None:
+        try:
+            jobs = host.read(["cron", "list", "--json"]).get("jobs", [])
+        except ConfigError:
+            jobs = []  # The gateway does not run; asking for the job anew does no harm.
+        has_job = any(is_set_up(wish.look, job) for job in jobs)
+    return State(
+        exec_mode=str(host.get("tools.exec.mode") or ""),
+        allowed=frozenset(allowed),
+        has_plugin=bool(plugin) and is_same(Path(plugin)),
+        plugin_config=host.get(f"plugins.entries.{PLUGIN}.config"),
+        skill_env=host.get(f"skills.entries.{SKILL}.env") if wish.home else None,
+        has_key=call.wiring.paths.approval_key_file.exists(),
+        told=told,
+        has_job=has_job,
+    )
+
+
+def _plugin_root(host: Host) -> str:
+    """Where OpenClaw keeps the plugin; empty: it has none."""
+    from pveops.openclaw.steps import PLUGIN
+
+    for row in host.read(["plugins", "list", "--json"]).get("plugins", []):
+        if row.get("id") == PLUGIN and row.get("enabled"):
+            return str(row.get("rootDir") or "")
+    return ""
+
+
+def _plugin_folder(call: Call) -> Path:
+    return call.wiring.paths.data_dir / "openclaw-plugin"
+
+
+def make_look(
+    call: Call, profile: str, every: str, person: tuple[str, str], *, wakes: bool
+) -> Look:
+    """The monitor's regular look; the script that wakes the agent is written, if it is wanted."""
+    from pveops.cli.monitor_install import read_minutes
+    from pveops.config.paths import write_private_file
+    from pveops.openclaw.jobs import Look
+
+    look = Look(
+        pve=call.program_file,
+        profile=profile,
+        minutes=read_minutes(every),
+        channel=person[0],
+        target=person[1],
+        home=call.environ.get("PVE_HOME", ""),
+    )
+    if not wakes:
+        return look
+    file = call.wiring.paths.state_dir / f"openclaw-watch-{profile}.js"
+    look = look._replace(script_file=str(file))
+    if not file.exists() or file.read_text(encoding="utf-8") != look.script:
+        write_private_file(file, look.script.encode())
+    return look
+
+
+def _take(call: Call, host: Host, step: Step, done: int, total: int) -> None:
+    call.stderr.write(f"{step.command}\n")
+    try:
+        if step.program == "openclaw":
+            host.run(step.words)
+        else:
+            _run_pve(call, step)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{done} of {total} steps are done; this one failed: {step.what}: {error.message}",
+            hint=f"{error.hint}; then run this again, it goes on from here",
+        ) from error
+
+
+def _run_pve(call: Call, step: Step) -> None:
+    ended = subprocess.run(
+        [call.program_file, *step.words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_STEP_S,
+        check=False,
+    )
+    if ended.returncode != 0:
+        raise ConfigError(f"{ended.stdout.strip()[:300]}", hint=step.command)
+
+
+@group.command(
+    "plugin",
+    operation="openclaw.plugin",
+    examples=("pve openclaw plugin ~/.local/share/pveops/openclaw-plugin",),
+)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.pass_obj
+def plugin(call: Call, folder: Path) -> Answer:
+    """Put the plugin together in FOLDER: its code, and the skill; to be installed from there."""
+    from pveops.openclaw.plugin_folder import write_plugin
+
+    del call
+    place = folder.expanduser().absolute()
+    changed = write_plugin(place)
+    install = f"openclaw plugins install {place} --force --accept-capabilities"
+    told = "done: the plugin is in" if changed else "already so: the plugin is in"
+    return Answer(f"{told} {place}", changed=changed, data={"folder": str(place)}, next=(install,))
+
+
+@group.command(
+    "tell",
+    operation="openclaw.tell",
+    examples=("pve openclaw tell telegram 1234",),
+)
+@click.argument("channel")
+@click.argument("target")
+@click.pass_obj
+def tell(call: Call, channel: str, target: str) -> Answer:
+    """Let codes and alerts of a profile go to TARGET over OpenClaw's CHANNEL."""
+    from pveops.config.profiles import ConsentConfig, choose_profile, load_config, save_config
+
+    paths = call.wiring.paths
+    name, profile = choose_profile(paths, call.options.profile)
+    before = profile.consent
+    if (before.openclaw_channel, before.openclaw_target) == (channel, target):
+        return Answer(f"already so: {name} tells {target} over {channel}")
+    config = load_config(paths)
+    if config is None or before.sender or before.apprise_file:
+        raise ConfigError(
+            f"the profile {name} tells the person in another way",
+            hint=f"change `consent` in {paths.config_file}",
+        )
+    after = profile._replace(
+        consent=ConsentConfig(openclaw_channel=channel, openclaw_target=target)
+    )
+    save_config(paths, config._replace(profiles={**config.profiles, name: after}))
+    return Answer(
+        f"done: codes and alerts of {name} go to {target} over {channel}",
+        changed=True,
+        data={"profile": name, "channel": channel, "target": target},
+        blocks=(Facts((("file", str(paths.config_file)),)),),
+        next=("pve doctor",),
+    )

@@ -1,0 +1,1 @@
+"""pveops in a real OpenClaw: `make openclaw` installs it and runs these."""
