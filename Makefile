@@ -6,13 +6,15 @@ TOOLS := .cache/uv
 UV := $(TOOLS)/bin/uv
 STAMP := $(VENV)/.synced
 PEERS := $(VENV)/.peers
+OPENCLAW := .cache/openclaw
 
-.PHONY: help setup demo test check audit release bench score skill docs clean
+.PHONY: help setup demo test check openclaw audit release bench score skill docs clean
 
 help:
 	@echo 'make demo   a tour on a simulated cluster'
 	@echo 'make test   every test'
 	@echo 'make check  format, lint, types, imports, sizes, tests'
+	@echo 'make openclaw  the tests inside a real OpenClaw, which is installed into .cache (node, npm)'
 	@echo 'make audit  known vulnerabilities of the locked dependencies, where they can be looked up'
 	@echo 'make release  wheel, source, bill of materials, checksums, into dist/'
 	@echo 'make bench  the budgets, side by side with other clients'
@@ -46,6 +48,16 @@ check: $(PEERS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) test
+
+# Scripts of its dependencies are not run; the Node that it needs comes as a package, too.
+$(OPENCLAW)/.installed: tests/openclaw/package.json tests/openclaw/package-lock.json
+	rm -rf $(OPENCLAW) && mkdir -p $(OPENCLAW)
+	cp tests/openclaw/package.json tests/openclaw/package-lock.json $(OPENCLAW)
+	npm ci --prefix $(OPENCLAW) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+openclaw: setup $(OPENCLAW)/.installed
+	PVEOPS_OPENCLAW=$(OPENCLAW) $(BIN)/pytest tests/openclaw
 
 audit: setup
 	@$(BIN)/python tools/audit.py

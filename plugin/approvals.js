@@ -21,6 +21,9 @@ export class Approvals {
       return { problem };
     }
     const left = plan.expires * 1000 - Date.now();
+    if (plan.state === "claimed") {
+      return { problem: `${plan.id} was applied already; look with \`run list\`` };
+    }
     if (plan.state !== "open" || left <= 0) {
       return { problem: `${plan.id} is ${plan.state === "open" ? "expired" : plan.state}` };
     }

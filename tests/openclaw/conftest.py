@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if not PLACE and here in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="needs a real OpenClaw: make openclaw"))
+            item.add_marker(pytest.mark.skip(reason="run in a real OpenClaw by `make openclaw`"))
 
 
 class Home(NamedTuple):
@@ -43,7 +43,7 @@ class Home(NamedTuple):
     def status(self, guest: str) -> str:
         """How a guest really is."""
         rows = self.cluster.control("/state")["guests"]
-        return next(row["status"] for row in rows if row["name"] == guest)
+        return next(row["power"] for row in rows if row["name"] == guest)
 
 
 @pytest.fixture(scope="module")

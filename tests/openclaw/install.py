@@ -20,7 +20,8 @@ from tests.openclaw.model import Model
 HERE = Path(__file__).parent
 TOKEN = "example-token-of-the-gateway"
 _START_TRIES = 600
-_WAIT_S = 120.0
+_WAIT_S = 90.0
+_COMMAND_S = 300.0
 
 
 class OpenClaw:
@@ -111,7 +112,7 @@ class OpenClaw:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=_WAIT_S,
+            timeout=_COMMAND_S,
             check=False,
         )
 
@@ -149,6 +150,9 @@ class OpenClaw:
 class Person:
     """Somebody in a chat with the agent, who answers when asked to approve."""
 
+    _numbers = count(1)
+    """Of all that anybody said: OpenClaw takes each message's key once."""
+
     def __init__(self, openclaw: OpenClaw) -> None:
         self._process = subprocess.Popen(
             [str(openclaw.node), str(HERE / "person.mjs"), f"ws://127.0.0.1:{openclaw.port}"],
@@ -158,8 +162,8 @@ class Person:
             text=True,
         )
         self._came: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._numbers = count(1)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.wait_for(lambda frame: frame.get("type") == "res" and frame["ok"])
 
     def _read(self) -> None:
@@ -219,6 +223,9 @@ class Person:
         self._process.stdin.close()
         self._process.terminate()
         self._process.wait(20)
+        self._reader.join(20)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
 
 def _free_port() -> int:

@@ -133,7 +133,9 @@ def test_the_monitor_is_silent_then_alerts_then_says_cleared(home: Home) -> None
             *("--poll-interval", "500ms"),
             check=False,
         )
-        return str(json.loads(run)["run"]["summary"])
+        told = json.loads(run).get("run") or {}
+        assert "summary" in told, run
+        return str(told["summary"])
 
     look()  # What is wrong from the beginning is told once.
     assert look() == "NO_REPLY"
@@ -148,23 +150,36 @@ def test_the_monitor_is_silent_then_alerts_then_says_cleared(home: Home) -> None
 
 def test_a_subagent_waits_for_an_evacuation(home: Home, person: Person) -> None:
     def spawn(done: Sequence[str]) -> ToolCall:
-        run = found(r"run_[0-9a-f]+", done)
-        return ToolCall("sessions_spawn", {"task": f"Wait: `pve run wait {run}`, then report."})
+        run = found(r"run_[0-9a-f]+", done[-1:])
+        home.model.scripts["WAIT FOR"] = [until_ended(run), report]
+        return ToolCall("sessions_spawn", {"task": f"WAIT FOR: pve run wait {run}"})
 
-    def wait(done: Sequence[str]) -> ToolCall | str:
-        ended = [text for text in done if "exit" not in text and "pending" not in text]
-        if ended:
-            return "SUBAGENT " + ended[-1]
-        return ToolCall("exec", {"command": f"pve run wait {home.model_run()}"})
+    def until_ended(run: str) -> Step:
+        return lambda _done: ToolCall("exec", {"command": f"pve run wait {run} --wait 60"})
 
     home.model.scripts["empty pve3"] = [
         call("pve_plan", args=["node", "evacuate", "pve3"], reason="more memory"),
         apply_plan,
         spawn,
         call("sessions_yield"),
-        report,
+        lambda _done: "it is on its way",
     ]
-    del wait
+    home.model.scripts["background task completed"] = [lambda _done: "EVACUATED"]
+    person.say("empty pve3", session="evacuation")
+    person.decide("plugin", person.asked("plugin"), "allow-once")
+    for _ in range(4):
+        heard = person.heard()
+        if "EVACUATED" in heard:
+            break
+    assert "EVACUATED" in heard
+    on_pve3 = [
+        guest["name"]
+        for guest in home.cluster.control("/state")["guests"]
+        if guest["node"] == "pve3" and guest["power"] == "running"
+    ]
+    assert on_pve3 == []
+    told = json.dumps(home.model.requests)
+    assert "done: pve3" in told
 
 
 def test_the_plugin_is_fail_closed_when_nobody_was_asked(home: Home) -> None:

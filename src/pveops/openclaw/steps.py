@@ -100,7 +100,7 @@ def _plugin_steps(wish: Wish, state: State) -> Iterator[Step]:
     yield Step("put the plugin together", "pve", write, state.has_plugin)
     yield Step("install the plugin", "openclaw", install, state.has_plugin)
     yield Step(
-        "tell the plugin where pve is",
+        "tell the plugin where the command is",
         "openclaw",
         _set(f"plugins.entries.{PLUGIN}.config", config),
         state.plugin_config == config,
@@ -126,7 +126,12 @@ def _skill_steps(wish: Wish, state: State) -> Iterator[Step]:
 
 def _exec_steps(wish: Wish, state: State) -> Iterator[Step]:
     add = ("approvals", "allowlist", "add", "--agent", wish.agent, wish.pve)
-    yield Step("let the agent run pve unasked", "openclaw", add, wish.pve in state.allowed)
+    yield Step(
+        "let the agent run this unasked, which decides itself what needs a person",
+        "openclaw",
+        add,
+        wish.pve in state.allowed,
+    )
     if not wish.keeps_exec_mode:
         yield Step(
             "ask about every command that is not allowed ahead, pve-apply among them",
