@@ -17,6 +17,7 @@ _MAX_VERDICT = 900
 _LONG_LIST_CHARS = 1000
 """From here on a list leaves out what its header can say once."""
 _SHORTEST_ROW = 4
+_MAX_SUBJECTS = 12
 
 
 class Text(NamedTuple):
@@ -142,15 +143,26 @@ def _smaller(grid: Sequence[Sequence[str]]) -> list[str]:
 def finding_lines(findings: Sequence[Any], told: Sequence[str] = ()) -> tuple[str, ...]:
     """Each finding in one line: how bad, about whom, what, where it was seen, what to do.
 
-    told: remedies that are told elsewhere.
+    What is the same of several is told once, with all of them. told: remedies told elsewhere.
     """
     words = {"block": "problem"}
-    return tuple(
-        f"{words.get(finding.severity, finding.severity)} {finding.subject}: {finding.message}"
-        + (f" [{finding.evidence}]" if finding.evidence else "")
-        + (f" -> {finding.remedy}" if finding.remedy and finding.remedy not in told else "")
-        for finding in findings
-    )
+    subjects: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        word = words.get(finding.severity, finding.severity)
+        text = (
+            finding.message
+            + (f" [{finding.evidence}]" if finding.evidence else "")
+            + (f" -> {finding.remedy}" if finding.remedy and finding.remedy not in told else "")
+        )
+        subjects.setdefault((word, text), []).append(finding.subject)
+    return tuple(f"{word} {_whom(names)}: {text}" for (word, text), names in subjects.items())
+
+
+def _whom(subjects: Sequence[str]) -> str:
+    """`vm/101, vm/102 and 7 more`."""
+    names = list(dict.fromkeys(subjects))
+    more = f" and {len(names) - _MAX_SUBJECTS} more" if len(names) > _MAX_SUBJECTS else ""
+    return ", ".join(names[:_MAX_SUBJECTS]) + more
 
 
 def _shorten(text: str, length: int) -> str:

@@ -149,3 +149,20 @@ def test_a_limit_keeps_the_count():
 def test_a_cell_never_holds_a_tab_or_a_line_break():
     listing = Listing([{"name": "a\tb\nc"}], dict, ("name",), (Column("name"),))
     assert render_text(Answer("", blocks=(listing,))).text == "name\na b c\n"
+
+
+def test_a_finding_that_several_share_is_told_once_with_all_of_them() -> None:
+    findings = (
+        Finding("a", "info", "vm/101", "no backup", "seen", "mend it"),
+        Finding("b", "block", "vm/101", "locked"),
+        Finding("a", "info", "vm/102", "no backup", "seen", "mend it"),
+    )
+    text = render_text(Answer("verdict", findings=findings)).text
+    assert text == (
+        "verdict\ninfo vm/101, vm/102: no backup [seen] -> mend it\nproblem vm/101: locked\n"
+    )
+
+
+def test_the_subjects_of_a_shared_finding_are_counted_when_they_are_too_many() -> None:
+    findings = tuple(Finding("a", "info", f"vm/{number}", "no backup") for number in range(15))
+    assert " vm/11 and 3 more: no backup" in render_text(Answer("", findings=findings)).text
