@@ -55,8 +55,8 @@ release: setup
 	$(BIN)/python tools/release.py
 
 bench: $(PEERS)
-	$(BIN)/python benchmarks/bench.py --write
 	$(BIN)/python benchmarks/characters.py --write
+	$(BIN)/python benchmarks/bench.py --write
 
 characters: $(PEERS)
 	$(BIN)/python benchmarks/characters.py --write
