@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from pveops.api.port import api_path
 from pveops.domain.rows import Row, rows_of
 from pveops.errors import RejectedError
 from pveops.units import DAY_S, HOUR_S
@@ -94,17 +95,17 @@ def timeframe_for(span_s: float) -> Timeframe:
 
 def node_path(node: str) -> str:
     """Where a node's series are; a node that is down has them on each other node."""
-    return f"/nodes/{node}/rrddata"
+    return api_path("nodes", node, "rrddata")
 
 
 def guest_path(node: str, kind: str, vmid: int) -> str:
     """Where a guest's series are; kind: `qemu` or `lxc`."""
-    return f"/nodes/{node}/{kind}/{vmid}/rrddata"
+    return api_path("nodes", node, kind, vmid, "rrddata")
 
 
 def storage_path(node: str, storage: str) -> str:
     """Where a storage's series are, as that node measured them."""
-    return f"/nodes/{node}/storage/{storage}/rrddata"
+    return api_path("nodes", node, "storage", storage, "rrddata")
 
 
 def read_measured(

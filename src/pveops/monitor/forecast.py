@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from itertools import combinations, pairwise
 from typing import Literal, NamedTuple
 
-from pveops.units import DAY_S, HOUR_S
+from pveops.domain.rrd import Measured
+from pveops.units import DAY_S, HOUR_S, format_bytes, format_duration
 
 Confidence = Literal["good", "weak"]
 
@@ -158,3 +159,24 @@ def _median(values: Sequence[float]) -> float:
     if len(ordered) % 2:
         return ordered[middle]
     return (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def foresee(measured: Measured, now: int) -> Forecast | None:
+    """`forecast_full` of a storage's series, against the newest size that was measured."""
+    sizes = measured.points("total")
+    return forecast_full(measured.points("used"), sizes[-1][1] if sizes else 0.0, now)
+
+
+def tell_forecast(forecast: Forecast | None) -> str:
+    """In words: `full in about 36d (grows 72 GiB a day)`."""
+    if forecast is None:
+        return "whether it fills is unknown: too little was measured"
+    if forecast.seconds == 0:
+        return "it is full"
+    a_day = forecast.growth_bytes_s * DAY_S
+    if forecast.seconds is None:
+        reach = format_duration(forecast.horizon_s)
+        return f"not full within {reach} if it goes on like this"
+    words = f"full in about {format_duration(forecast.seconds)}"
+    weak = "" if forecast.is_sure else "; unsure, since it does not grow evenly"
+    return f"{words} if it goes on like this (grows {format_bytes(a_day)} a day{weak})"

@@ -150,7 +150,7 @@ def measure_node(cluster: Cluster, node: Node, *, is_max: bool) -> Callable[[int
             "swaptotal": 0,
             "swapused": 0,
             "roottotal": root.total_bytes if root else 0,
-            "rootused": root.used_at(moment) if root else 0,
+            "rootused": root.used_bytes(moment) if root else 0,
             "netin": 4e5 * len(running) * _shape(f"i{node.name}", moment, step),
             "netout": 9e5 * len(running) * shape + 1e9 * night,
         }
@@ -185,7 +185,7 @@ def measure_storage(
         is_seen = is_usable and (backing.is_online or moment < lost)
         if moment < begin or not is_seen or not _is_on(node, moment):
             return {}
-        return {"total": backing.total_bytes, "used": backing.used_at(moment + step)}
+        return {"total": backing.total_bytes, "used": backing.used_bytes(moment + step)}
 
     return values
 

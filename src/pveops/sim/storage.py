@@ -21,7 +21,6 @@ from pveops.sim.volume import (
     image_name,
     parse_name,
 )
-from pveops.units import DAY_S
 
 if TYPE_CHECKING:
     from pveops.sim.model import Node
@@ -64,9 +63,9 @@ class Backing:
     """When it was lost, while it is."""
     volumes: dict[str, Volume] = field(default_factory=dict)
     """By volume name."""
-    growth_bytes_day: int = 0
-    """How fast what is no volume grows, since and before `grows_from`."""
-    grows_from: float = 0.0
+    growth_bytes_s: float = 0.0
+    """How fast what is no volume grows, since and before `grown_at`."""
+    grown_at: float = 0.0
     past: list[tuple[float, int, float]] = field(default_factory=list)
     """Until when what is no volume took so much, as of when; oldest first."""
     freed: list[tuple[float, float, int]] = field(default_factory=list)
@@ -80,16 +79,16 @@ class Backing:
 
     def fill(self, used_bytes: int, now: float) -> None:
         """So much is used by what is no volume, from now on."""
-        self.past.append((now, self.used_elsewhere_bytes, self.grows_from))
-        self.used_elsewhere_bytes, self.grows_from = used_bytes, now
+        self.past.append((now, self.used_elsewhere_bytes, self.grown_at))
+        self.used_elsewhere_bytes, self.grown_at = used_bytes, now
 
-    def used_at(self, moment: float) -> int:
+    def used_bytes(self, moment: float) -> int:
         """What was in use then, in bytes: by what is there, and by what is not any more."""
-        level, since = self.used_elsewhere_bytes, self.grows_from
+        level, since = self.used_elsewhere_bytes, self.grown_at
         for until, before, as_of in reversed(self.past):
             if moment < until:
                 level, since = before, as_of
-        grown = self.growth_bytes_day * (moment - since) / DAY_S
+        grown = self.growth_bytes_s * (moment - since)
         elsewhere = max(0, level + int(grown))
         held = sum(each.used_bytes for each in self.volumes.values() if each.ctime <= moment)
         held += sum(size for made, gone, size in self.freed if made <= moment < gone)
@@ -238,7 +237,7 @@ class Storages:
         if not self.is_active(storage, node):
             return Usage(0, 0, 0)
         backing = self.backing(storage, node)
-        used = backing.used_at(node.cluster.timeline.now())
+        used = backing.used_bytes(node.cluster.timeline.now())
         return Usage(
             backing.total_bytes, used, max(0, backing.total_bytes - used - backing.reserved_bytes)
         )

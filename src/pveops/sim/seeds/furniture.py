@@ -63,8 +63,8 @@ def add_storage(
         cluster.storages.backings[name, place] = Backing(
             total_bytes=total_gib * GIB,
             used_elsewhere_bytes=used_gib * GIB,
-            growth_bytes_day=grows_gib_day * GIB,
-            grows_from=cluster.timeline.now(),
+            growth_bytes_s=grows_gib_day * GIB / DAY_S,
+            grown_at=cluster.timeline.now(),
         )
 
 
