@@ -37,9 +37,9 @@ _FLAGS = (
     "--proxy-server=127.0.0.1:1",  # whatever asks for something from elsewhere gets nothing
 )
 _STARTER = """
-import os, sys
+import fcntl, os, sys
 # Out of the way first: one of the ends may be 3 or 4 already.
-ends = [os.dup(int(end)) for end in sys.argv[1:3]]
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
 os.dup2(ends[0], 3)
 os.dup2(ends[1], 4)
 os.execv(sys.argv[3], sys.argv[3:])
@@ -165,7 +165,7 @@ def _run(folder: Path) -> Iterator[Chromium]:
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=(folder / "browser.log").open("wb"),
+        stderr=subprocess.DEVNULL,
         pass_fds=(to_read, from_write),
         env={**os.environ, "HOME": str(folder), "LC_ALL": "C.UTF-8"},
     )

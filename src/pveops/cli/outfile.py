@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ def choose_path(text: str, kind: FileKind, name: str) -> Path:
     """The file that is meant; in a folder, one of that name. Raises UsageError."""
     path = Path(text).expanduser()
     if path.is_dir():
-        safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
+        safe = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-")
         return path / f"{safe}{kind.ending}"
     if path.suffix.lower() != kind.ending:
         raise UsageError(

@@ -52,7 +52,7 @@ def command(call: Call, since: str, html: str, replace: bool, tell: bool) -> Ans
         digest = _digest(call, span)
     except UnreachableError as error:
         if sender is not None:
-            sender(_plain(f"PROBLEM: no report, the cluster is not reached: {error.message}"))
+            sender(message_of(f"PROBLEM: no report, the cluster is not reached: {error.message}"))
         raise
     verdict, lines = judge_digest(digest), tell_digest(digest, _ROOM)
     if path is not None:
@@ -61,7 +61,7 @@ def command(call: Call, since: str, html: str, replace: bool, tell: bool) -> Ans
 
         write_file(path, render_page(digest, verdict).encode())
     if sender is not None:
-        sender(_plain("\n".join((verdict, *lines))))
+        sender(message_of(verdict, lines))
     page = (f"page: {path.absolute()}",) if path is not None else ()
     return Answer(
         verdict,
@@ -112,11 +112,11 @@ def _audit(call: Call) -> list[dict[str, Any]] | None:
         return None
 
 
-def _plain(text: str) -> str:
-    """For a chat: names of the cluster can neither link nor mention there."""
+def message_of(verdict: str, lines: tuple[str, ...] = ()) -> str:
+    """What goes to a person: names of the cluster can neither link nor mention there."""
     from pveops.sanitize import neutralize_markup
 
-    return neutralize_markup(text)
+    return neutralize_markup("\n".join((verdict, *lines)))
 
 
 def _data(digest: Digest, file: str | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Health, capacity, backups, changes by whom, tasks of others; what could not be s
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -220,7 +221,18 @@ def _list_nodes(facts: Facts) -> tuple[NodeLine, ...]:
                 measured.series("cpu") if measured else (),
             )
         )
-    return tuple(sorted(lines, key=lambda each: (each.status == "online", -(each.memory or 0))))
+    return tuple(sorted(lines, key=_node_order))
+
+
+def _node_order(line: NodeLine) -> tuple[bool, float, list[tuple[int, str]]]:
+    """What is not online first, then the fullest memory; `pve2` before `pve10`."""
+    return (line.status == "online", -round(line.memory or 0, 2), natural_key(line.name))
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """For sorting as people do: numbers in names count as numbers."""
+    parts = re.split(r"([0-9]{1,15})", name)
+    return [(int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts)]
 
 
 def _shares(measured: Measured | None, member: str, whole: str) -> Points:
@@ -253,9 +265,10 @@ def _list_storages(facts: Facts) -> tuple[StorageLine, ...]:
     return tuple(sorted(lines, key=_storage_order))
 
 
-def _storage_order(line: StorageLine) -> tuple[bool, bool, float]:
+def _storage_order(line: StorageLine) -> tuple[bool, bool, float, list[tuple[int, str]]]:
     """What is not known first, then what is full soon, then the fullest."""
-    return (line.used_share is not None, not line.is_filling, -(line.used_share or 0))
+    fullness = -round(line.used_share or 0, 2)
+    return (line.used_share is not None, not line.is_filling, fullness, natural_key(line.label))
 
 
 # -- backups -------------------------------------------------------------------------
@@ -272,7 +285,7 @@ def _judge_backups(facts: Facts) -> Backups | None:
             for each, found in rows
             if found.state != "ok"
         ),
-        key=lambda row: (order[row[1]], -(row[2] or 0), row[0]),
+        key=lambda row: (order[row[1]], -(row[2] or 0), natural_key(row[0])),
     )
     runs: Counter[str] = Counter()
     for task in _tasks(facts):

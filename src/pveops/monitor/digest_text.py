@@ -19,7 +19,7 @@ from pveops.sanitize import sanitize_text
 from pveops.units import format_bytes, format_duration, format_percent
 
 _WORDS = {"block": "PROBLEM", "warn": "warning", "info": "note"}
-_MOST_LINES = 12
+_MOST_LINES = 8
 _LONGEST_LINE = 150
 _RESULTS = ("done", "failed")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -89,6 +90,11 @@ def text(words: object) -> str:
     if len(clean) > _LONGEST:
         clean = clean[: _LONGEST - 1] + "…"
     return html.escape(clean, quote=True)
+
+
+def _breakable(words: str) -> str:
+    """Text that may go on in the next line after its separators, before anywhere else."""
+    return re.sub(r"([/:@])(?!$)", r"\1<wbr>", text(words))
 
 
 def _header(digest: Digest, verdict: str) -> str:
@@ -213,7 +219,7 @@ def _trouble(each: Trouble, now: int) -> tuple[Cell, ...]:
     known = " (acknowledged)" if each.is_acked else ""
     word = _WORDS[each.severity]
     return (
-        Cell(text(each.subject.rstrip("/"))),
+        Cell(_breakable(each.subject.rstrip("/"))),
         Cell(_badge(word, word)),
         Cell(text(each.message + known)),
         Cell(text(since), "wide"),
@@ -354,7 +360,7 @@ def _change(each: Change) -> tuple[Cell, ...]:
     why = f"<br><small>{text(each.reason)}</small>" if each.reason else ""
     return (
         Cell(text(when)),
-        Cell(text(each.actor)),
+        Cell(_breakable(each.actor)),
         Cell(f"<b>{text(each.operation)}</b> {text(each.target)}{why}"),
         Cell(_result(each.result)),
     )
