@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -183,7 +185,6 @@ def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
 def test_without_the_extra_the_way_to_it_and_the_way_without_it_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
@@ -193,3 +194,18 @@ def test_without_the_extra_the_way_to_it_and_the_way_without_it_are_told(
     assert "pip install 'pveops[plots]'" in outcome.out
     assert "without --out" in outcome.out
     assert graph(make_world(tmp_path), tmp_path, "guest web01").code == 0
+
+
+def test_text_needs_nothing_heavy(tmp_path: Path) -> None:
+    """Matplotlib takes longer to load than all the rest of a call."""
+    code = (
+        "import sys; from pathlib import Path; from tests.commandline import run_line;"
+        "from tests.world import make_world; folder = Path(sys.argv[1]);"
+        "assert run_line(make_world(folder), folder, 'pve graph guest 101').code == 0;"
+        "assert run_line(make_world(folder), folder, 'pve report').code == 0;"
+        "print([name for name in ('matplotlib', 'numpy', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from pveops.config.profiles import ConsentConfig
 from pveops.sim.membership import power_off_node
 from tests.commandline import Outcome, run_line
 from tests.large import GUESTS, NODES, make_large_world
@@ -139,6 +141,39 @@ def test_what_is_sent_can_neither_link_nor_mention(tmp_path: Path) -> None:
     message = message_of(out.splitlines()[0], tuple(out.splitlines()[1:]))
     assert "](http" not in message
     assert "@all" not in message
+
+
+def test_the_person_is_sent_the_text_once_and_nothing_that_links(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    world.cluster.guests[105].config["name"] = "x [pay](http://evil.example)"
+    world.cluster.timeline.advance(20)
+    inbox = tmp_path / "inbox"
+    consent = ConsentConfig(("sh", "-c", f"cat >> {shlex.quote(str(inbox))}"))
+    outcome = run_line(world, tmp_path, "pve report --tell", consent=consent)
+    assert outcome.code == 0
+    sent = inbox.read_text()
+    assert sent.startswith("homelab, the last day: 2 problems")
+    assert sent.count("CAPACITY") == 1
+    assert "](http" not in sent
+
+
+def test_that_the_cluster_is_not_reached_is_told_and_is_a_failure(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    world.cluster.faults.add("refuse", path=r".*", status=595, times=0)
+    inbox = tmp_path / "inbox"
+    consent = ConsentConfig(("sh", "-c", f"cat >> {shlex.quote(str(inbox))}"))
+    outcome = run_line(world, tmp_path, "pve report --tell", consent=consent)
+    assert outcome.code == 12
+    assert inbox.read_text().startswith("PROBLEM: no report, the cluster is not reached")
+
+
+def test_where_a_broker_keeps_the_records_changes_are_unknown_and_not_none(
+    tmp_path: Path,
+) -> None:
+    world = make_world(tmp_path)
+    out = run_line(world, tmp_path, "pve report", broker="/run/nowhere.sock").out
+    assert "changes unknown" in out
+    assert "CHANGES through pve: unknown" in out
 
 
 def test_without_a_person_to_tell_that_is_said_first(tmp_path: Path) -> None:

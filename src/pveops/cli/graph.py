@@ -37,7 +37,9 @@ class Subject(NamedTuple):
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
-            click.option("--metric", metavar="NAME", default="", help="What; a wrong name lists."),
+            click.option(
+                "--metric", metavar="NAME", default="", help="What; an unknown one lists all."
+            ),
             click.option("--since", default="1d", show_default=True, help="How far back: 2h, 7d."),
             click.option("--peak", is_flag=True, help="The highest of each step, not the mean."),
             click.option(
@@ -100,7 +102,7 @@ def guest(call: Call, /, guests: tuple[str, ...], **options: Any) -> Answer:
 @_options
 @click.pass_obj
 def node(call: Call, /, nodes: tuple[str, ...], **options: Any) -> Answer:
-    """Graph nodes: CPU, memory, load, I/O wait, swap, root file system, network, pressure."""
+    """Graph nodes: CPU, memory, load, I/O wait, swap, rootfs, traffic, pressure."""
     from pveops.domain.rrd import node_path
 
     def choose(inventory: Inventory) -> list[Subject]:
@@ -127,7 +129,10 @@ def node(call: Call, /, nodes: tuple[str, ...], **options: Any) -> Answer:
 @_options
 @click.pass_obj
 def storage(call: Call, /, storages: tuple[str, ...], **options: Any) -> Answer:
-    """Graph how full storages are, and tell when they are full if they go on like this."""
+    """Graph how full storages are, and when they are full.
+
+    That is: if they go on like this. A storage that each node has is one line a node.
+    """
 
     def choose(inventory: Inventory) -> list[Subject]:
         found = [each for name in storages for each in _find_storages(inventory, name)]

@@ -29,13 +29,13 @@ _HEAD_BYTES = 4096
 def choose_path(text: str, kind: FileKind, name: str) -> Path:
     """The file that is meant; in a folder, one of that name. Raises UsageError."""
     path = Path(text).expanduser()
+    safe = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-")
     if path.is_dir():
-        safe = re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-")
         return path / f"{safe}{kind.ending}"
     if path.suffix.lower() != kind.ending:
         raise UsageError(
             f"{text!r} is neither a folder nor a file ending in {kind.ending}",
-            hint=f"--help shows how; for example: /tmp/{name}{kind.ending}",
+            hint=f"--help shows how; for example: /tmp/{safe}{kind.ending}",
         )
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")

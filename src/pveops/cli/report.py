@@ -105,7 +105,9 @@ def _digest(call: Call, span: int) -> Digest:
 
 
 def _audit(call: Call) -> list[dict[str, Any]] | None:
-    """Every record; the log is read once, and may be large. None: it cannot be read."""
+    """Every record; the log is read once, and may be large. None: it cannot be read here."""
+    if call.wiring.connection.broker and not call.is_brokered:
+        return None
     try:
         return list(call.wiring.audit.read())
     except AuditError:

@@ -36,8 +36,10 @@ def judge_digest(digest: Digest) -> str:
         more = f" (and {len(soon) - 1} more fill up)" if len(soon) > 1 else ""
         parts.append(f"{soon[0][1]} is full in about {format_duration(soon[0][0])}{more}")
     parts.append(_judge_backups(digest.backups))
+    changes = "changes unknown"
     if digest.changes is not None:
-        parts.append(f"{_count(len(digest.changes), 'change')} through pve")
+        changes = f"{_count(len(digest.changes), 'change')} through pve"
+    parts.append(changes)
     if digest.blind:
         parts.append(f"{_count(len(digest.blind), 'blind spot')}")
     text = "; ".join(part for part in parts if part)
@@ -191,7 +193,7 @@ def _bad_backup(guest: str, state: str, age_s: int | None) -> str:
 
 def _changes(digest: Digest) -> str:
     if digest.changes is None:
-        return "unknown, the audit log cannot be read"
+        return "unknown: the records cannot be read from here (pve audit show)"
     by: dict[str, int] = {}
     for change in digest.changes:
         by[change.actor] = by.get(change.actor, 0) + 1

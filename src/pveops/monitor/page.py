@@ -333,7 +333,9 @@ def _backups(digest: Digest) -> str:
 
 def _changes(digest: Digest) -> str:
     if digest.changes is None:
-        return _note("Unknown: the audit log cannot be read.")
+        return _note(
+            "Unknown: the records cannot be read from where the page was made (pve audit show)."
+        )
     refused = f" {digest.refused} were refused." if digest.refused else ""
     if not digest.changes:
         return _note(f"Nothing was changed.{refused}")
