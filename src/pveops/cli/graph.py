@@ -305,9 +305,8 @@ def _told(chart: Chart) -> list[str]:
 
     lines = []
     for line in chart.lines:
-        numbers = ", ".join(tell_numbers(chart, line))
-        told = f"{numbers} {chart.unit}" if numbers else "nothing was measured"
-        lines.append(f"{line.label}: {told}".rstrip())
+        numbers = ", ".join(tell_numbers(chart, line)) or "nothing was measured"
+        lines.append(f"{line.label}: {numbers}")
     return lines
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pveops.monitor.chart import Chart, Line, format_number, list_ticks, tell_numbers
+from pveops.monitor.chart import Chart, Line, list_ticks, tell_numbers
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 48
@@ -54,7 +54,7 @@ def slice_line(chart: Chart, line: Line, width: int) -> list[float | None]:
 
 
 def _draw(chart: Chart, columns: Sequence[float | None], height: int) -> Iterator[str]:
-    labels = [f"{format_number(chart.top * part)}{_unit(chart)}" for part in (1, 0.5, 0)]
+    labels = [chart.tell(chart.top * part) for part in (1, 0.5, 0)]
     margin = max(map(len, labels))
     heights = [
         None if value is None else max(1, round(8 * height * value / chart.top))
@@ -63,7 +63,7 @@ def _draw(chart: Chart, columns: Sequence[float | None], height: int) -> Iterato
     for row in range(height - 1, -1, -1):
         label = {height - 1: labels[0], height // 2 - 1: labels[1]}.get(row, "")
         cells = "".join(_cell(each, row) for each in heights)
-        yield f"{label:>{margin}} ┤{cells}".rstrip() if label else f"{'':>{margin}} │{cells}"
+        yield f"{label:>{margin}} {'┤' if label else '│'}{cells}".rstrip()
     yield from _time_axis(chart, len(columns), margin, labels[2])
 
 
@@ -93,11 +93,6 @@ def _numbers(chart: Chart, line: Line) -> str:
     parts = list(tell_numbers(chart, line))
     if not parts:
         return "nothing was measured"
-    parts[-1] += _unit(chart)
     if chart.ceiling:
-        parts.append(f"of {format_number(chart.ceiling)}{_unit(chart)}")
+        parts.append(f"of {chart.tell(chart.ceiling)}")
     return "  ".join(parts)
-
-
-def _unit(chart: Chart) -> str:
-    return chart.unit if chart.unit in {"%", ""} else f" {chart.unit}"

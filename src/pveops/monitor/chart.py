@@ -70,6 +70,11 @@ class Chart(NamedTuple):
         """`memory in use (GiB)`."""
         return f"{self.what} ({self.unit})" if self.unit else self.what
 
+    def tell(self, value: float) -> str:
+        """A number with its unit: `15%`, `2.4 GiB`."""
+        unit = self.unit if self.unit in {"%", ""} else f" {self.unit}"
+        return f"{format_number(value)}{unit}"
+
     @property
     def is_empty(self) -> bool:
         """Nothing at all was measured."""
@@ -147,7 +152,7 @@ def summarize(line: Line) -> Summary | None:
 
 
 def tell_numbers(chart: Chart, line: Line) -> tuple[str, ...]:
-    """`min 2.4`, `avg 9.2`, `max 15`, `last 9.3`; nothing when nothing was measured.
+    """`min 2.4%`, `avg 9.2%`, `max 15%`, `last 9.3%`; nothing when nothing was measured.
 
     What ended a while ago is told as off now, and not by its last number.
     """
@@ -156,11 +161,11 @@ def tell_numbers(chart: Chart, line: Line) -> tuple[str, ...]:
         return ()
     newest = max(at for at, value in line.points if value is not None)
     is_old = chart.end - newest > _CURRENT_STEPS * max(MINUTE_S, chart.step_s)
-    last = "now not measured" if is_old else f"last {format_number(found.last)}"
+    last = "now not measured" if is_old else f"last {chart.tell(found.last)}"
     return (
-        f"min {format_number(found.least)}",
-        f"avg {format_number(found.average)}",
-        f"max {format_number(found.most)}",
+        f"min {chart.tell(found.least)}",
+        f"avg {chart.tell(found.average)}",
+        f"max {chart.tell(found.most)}",
         last,
     )
 

@@ -87,7 +87,7 @@ def _draw_lines(axes: Axes, chart: Chart) -> None:
     if chart.ceiling:
         axes.axhline(chart.ceiling, color=_INK, linewidth=1.8, linestyle=(0, (5, 3)))
         axes.annotate(
-            f"{format_number(chart.ceiling)} {chart.unit}".strip() + " in all",
+            f"{chart.tell(chart.ceiling)} in all",
             (1, chart.ceiling),
             xycoords=("axes fraction", "data"),
             xytext=(-6, -6),
@@ -181,7 +181,7 @@ def _write(figure: Figure, chart: Chart, title: str, subtitle: str) -> None:
 
 def _numbers(chart: Chart) -> str:
     parts = tell_numbers(chart, chart.lines[0])[1:]
-    return "  ".join(parts) + (chart.unit and f" {chart.unit}") if parts else "nothing measured"
+    return "  ".join(parts) or "nothing measured"
 
 
 def _short(label: str) -> str:

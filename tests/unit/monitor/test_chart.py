@@ -80,7 +80,7 @@ def test_what_was_not_measured_is_a_gap_and_no_zero() -> None:
     off = (END - 8 * HOUR_S, END - 4 * HOUR_S)
     chart = chart_of("cpu", measured(off=off, cpu=0.5))
     assert chart.gaps == (off,)
-    assert tell_numbers(chart, chart.lines[0])[0] == "min 50"
+    assert tell_numbers(chart, chart.lines[0])[0] == "min 50%"
     assert "·" in "".join(draw_blocks(chart))
     assert draw_blocks(chart)[-1] == "· not measured"
 
@@ -106,7 +106,7 @@ def test_blocks_have_an_axis_units_and_the_four_numbers() -> None:
     lines = draw_blocks(chart_of("cpu", measured(cpu=0.5)))
     assert lines[0].startswith("60% ┤")
     assert any(line.startswith(" 0% └") for line in lines)
-    assert lines[-1] == "min 50  avg 50  max 50  last 50%"
+    assert lines[-1] == "min 50%  avg 50%  max 50%  last 50%"
     assert any(line.endswith("UTC") for line in lines)
     assert max(map(len, lines)) <= 64
 
