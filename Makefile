@@ -7,11 +7,12 @@ UV := $(TOOLS)/bin/uv
 STAMP := $(VENV)/.synced
 PEERS := $(VENV)/.peers
 
-.PHONY: help setup demo test check audit release bench characters score skill docs clean
+.PHONY: help setup demo test check browser audit release bench characters score skill docs clean
 
 help:
 	@echo 'make demo   a tour on a simulated cluster'
 	@echo 'make test   every test'
+	@echo 'make browser  Chromium for the test that looks at the page (as root)'
 	@echo 'make check  format, lint, types, imports, sizes, tests'
 	@echo 'make audit  known vulnerabilities of the locked dependencies, where they can be looked up'
 	@echo 'make release  wheel, source, bill of materials, checksums, into dist/'
@@ -37,6 +38,10 @@ $(PEERS): $(STAMP)
 
 demo: setup
 	@$(BIN)/pve demo tour
+
+browser:
+	@command -v chromium >/dev/null || { apt-get update -qq && \
+	  apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 
 test: $(PEERS)
 	$(BIN)/pytest -n 2
