@@ -8,11 +8,12 @@ STAMP := $(VENV)/.synced
 PEERS := $(VENV)/.peers
 OPENCLAW := .cache/openclaw
 
-.PHONY: help setup demo test check openclaw audit release bench characters score skill docs clean
+.PHONY: help setup demo test check openclaw browser audit release bench characters score skill docs clean
 
 help:
 	@echo 'make demo   a tour on a simulated cluster'
 	@echo 'make test   every test'
+	@echo 'make browser  Chromium for the test that looks at the page (as root)'
 	@echo 'make check  format, lint, types, imports, sizes, tests'
 	@echo 'make openclaw  the tests inside a real OpenClaw, which is installed into .cache (node, npm)'
 	@echo 'make audit  known vulnerabilities of the locked dependencies, where they can be looked up'
@@ -39,6 +40,10 @@ $(PEERS): $(STAMP)
 
 demo: setup
 	@$(BIN)/pve demo tour
+
+browser:
+	@command -v chromium >/dev/null || { apt-get update -qq && \
+	  apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 
 test: $(PEERS)
 	$(BIN)/pytest -n 2

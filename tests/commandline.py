@@ -31,10 +31,12 @@ class Outcome(NamedTuple):
         return value
 
 
-def run_line(world: World, folder: Path, line: str, *, node: str = "pve1") -> Outcome:
-    """`line` as an agent runs it, without a terminal."""
+def run_line(
+    world: World, folder: Path, line: str, *, node: str = "pve1", **connection: Any
+) -> Outcome:
+    """`line` as an agent runs it, without a terminal. connection: members of `Connection`."""
     stdout, stderr = io.StringIO(), io.StringIO()
-    call = call_of(world, folder, line, node=node, stdout=stdout, stderr=stderr)
+    call = call_of(world, folder, line, node=node, stdout=stdout, stderr=stderr, **connection)
     outcome = Outcome(run_call(call), stdout.getvalue(), stderr.getvalue())
     assert not leak_in((outcome.out + outcome.err).encode()), "a secret was shown"
     return outcome
@@ -48,6 +50,7 @@ def call_of(
     node: str = "pve1",
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
+    **connection: Any,
 ) -> Call:
     """A call that was not carried out yet."""
     program, *arguments = shlex.split(line)
@@ -64,5 +67,7 @@ def call_of(
         stdin=io.StringIO(),
         stdout=stdout or io.StringIO(),
         stderr=stderr or io.StringIO(),
-        connect=lambda _call, _wiring: Connection("sim", "sim", seed.token_id, transport),
+        connect=lambda _call, _wiring: Connection(
+            "sim", "sim", seed.token_id, transport, **connection
+        ),
     )

@@ -6,11 +6,18 @@ that lies in its temporary folders is read: stores, journals, logs, traces, cras
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.secrets_scan import find_leaks, forget
+
+# matplotlib's list of fonts, made once for all workers and runs, and in nobody's home.
+os.environ.setdefault(
+    "MPLCONFIGDIR", str(Path(__file__).resolve().parents[1] / ".cache" / "plots")
+)
 
 LEAKS: list[str] = []
 """Of all workers, in the process that started them."""

@@ -65,6 +65,8 @@ def modules_of(words: list[str], home: Path) -> set[str]:
         (["--help"], {"uuid"}),
         (["guest", "--help"], {"uuid"}),
         (["guest", "list", "--help"], {"uuid"}),
+        (["graph", "guest", "--help"], {"uuid"}),
+        (["report", "--help"], {"uuid"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

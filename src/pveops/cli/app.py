@@ -36,6 +36,11 @@ NOUNS = {
         "pveops.cli.monitor:group",
         "what is wrong, told when it changes: run, status, history, ack, silence",
     ),
+    "report": (
+        "pveops.cli.report:command",
+        "a digest of a day or a week: health, capacity, backups, changes by whom",
+    ),
+    "graph": ("pveops.cli.graph:group", "how much was used: guest, node, storage; text or PNG"),
     "plan": (
         "pveops.cli.plan:group",
         "plans that wait for consent: list, show, cancel, code",

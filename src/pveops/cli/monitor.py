@@ -14,8 +14,10 @@ from pveops.cli.commands import Group, list_options
 from pveops.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from pveops.engine.senders import Sender
     from pveops.monitor.alerts import Alert, News
     from pveops.monitor.book import Book, Page
+    from pveops.operations.health import Limits
 
 WARNINGS, PROBLEMS = 20, 21
 """Exit codes of a look that leaves something open."""
@@ -73,13 +75,12 @@ def run(call: Call, tell: bool, quiet_word: str) -> Answer | Written:
     """
     from pveops.monitor.alerts import Rules
     from pveops.monitor.scan import watch
-    from pveops.operations.health import Limits
 
     book = _book(call)
-    sender = _sender(call) if tell else None
+    sender = sender_of(call) if tell else None
     now = int(call.clock.now())
     config = call.wiring.connection.monitor
-    limits = Limits(config.nearly_full / 100, config.full / 100, config.memory / 100)
+    limits = limits_of(call)
     rules = Rules(config.raise_after_s, config.clear_after_s)
     seen, blind = watch(call.wiring.reader, now, limits)
     news = book.enter(seen, blind, rules, is_sent=tell)
@@ -193,7 +194,16 @@ def _book(call: Call) -> Book:
     return Book(call.wiring.store, call.wiring.connection.profile)
 
 
-def _sender(call: Call) -> Any:
+def limits_of(call: Call) -> Limits:
+    """From when on something is told, by the profile."""
+    from pveops.operations.health import Limits
+
+    config = call.wiring.connection.monitor
+    return Limits(config.nearly_full / 100, config.full / 100, config.memory / 100)
+
+
+def sender_of(call: Call) -> Sender:
+    """The way to the profile's person. Raises ConfigError when it names nobody."""
     from pveops.engine.senders import make_sender
 
     sender = make_sender(call.wiring.connection.consent)

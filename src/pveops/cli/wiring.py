@@ -52,6 +52,8 @@ class Connection(NamedTuple):
     None: one token does everything."""
     monitor: MonitorConfig = MonitorConfig()
     """From when on the monitor tells something."""
+    broker: str = ""
+    """The socket of the broker that changes things, and keeps the records of that; empty: none."""
 
 
 Connect = Callable[["Call", "Wiring"], Connection]

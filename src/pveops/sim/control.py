@@ -66,9 +66,9 @@ def _storage(cluster: Cluster, rest: list[str], body: dict[str, Any]) -> Any:
     for node in cluster.nodes.values():
         backing = cluster.storages.backing(storage, node)
         if "online" in body:
-            backing.is_online = bool(body["online"])
+            backing.set_online(bool(body["online"]), cluster.timeline.now())
         if "used_bytes" in body:
-            backing.used_elsewhere_bytes = int(body["used_bytes"])
+            backing.fill(int(body["used_bytes"]), cluster.timeline.now())
     return {"storage": storage.name}
 
 

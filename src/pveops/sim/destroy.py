@@ -95,7 +95,7 @@ def _destroy(
         guest.check_lock("suspended")
     if guest.is_running and not force:
         raise TaskError(f"{guest.noun} {guest.vmid} is running - destroy failed")
-    guest.process = None
+    guest.end_process(node.cluster.timeline.now())
     if guest.is_template:
         _check_bases(node, guest)
     guest.config["lock"] = "destroyed"

@@ -88,3 +88,13 @@ def load_of(guest: Guest) -> float:
     if guest.process is None or guest.process.qmpstatus != "running":
         return 0.0
     return round(((guest.vmid * 37) % 40 + 1) / 200, 4)
+
+
+def node_load(guests: int) -> float:
+    """A believable share of a node's CPU by how many guests run on it."""
+    return round(min(0.95, 0.02 + 0.015 * guests), 4)
+
+
+def node_memory(node: Node, guests_bytes: int) -> int:
+    """What is in use of a node's memory, by what its running guests may have."""
+    return min(node.memory_bytes, int(guests_bytes * 0.7) + (2 << 30))

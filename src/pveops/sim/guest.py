@@ -68,6 +68,10 @@ class Guest:
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
     temper: Temper = field(default_factory=Temper)
     process: Process | None = None
+    created_at: float = 0.0
+    """Seconds since the epoch; 0: longer ago than anything that is measured."""
+    runs: list[tuple[float, float]] = field(default_factory=list)
+    """When it ran before: beginning and end of each run that is over, oldest first."""
     seed: dict[str, Any] | None = None
     """Options of cloud-init that its drive was last written with; None: never written."""
     inside: dict[str, Any] = field(default_factory=dict)
@@ -133,6 +137,12 @@ class Guest:
     def uptime_s(self, now: float) -> int:
         """Seconds since the process was started."""
         return int(now - self.process.started_at) if self.process else 0
+
+    def end_process(self, now: float) -> None:
+        """The process is gone; that it ran is remembered."""
+        if self.process is not None:
+            self.runs.append((self.process.started_at, now))
+        self.process = None
 
     def is_flocked(self) -> bool:
         """Whether a living worker holds the file lock."""

@@ -18,11 +18,12 @@ def power_off_node(cluster: Cluster, node: Node) -> None:
         return
     cut_off(cluster, node)
     node.is_online = False
+    node.downtimes.append((cluster.timeline.now(), None))
     for task in list(node.tasks.values()):
         task.vanish()
     for guest in cluster.guests.values():
         if guest.node == node.name:
-            guest.process = None
+            guest.end_process(cluster.timeline.now())
             guest.flock = None
 
 
@@ -34,6 +35,7 @@ def power_on_node(cluster: Cluster, node: Node) -> None:
         return
     node.is_online = True
     node.boot_time = cluster.timeline.now()
+    node.downtimes[-1] = (node.downtimes[-1][0], node.boot_time)
     node.broadcast.stale = None
     node.kernel = node.installed_kernel
     cluster.ha.frozen.discard(node.name)

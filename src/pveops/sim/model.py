@@ -46,6 +46,10 @@ class Node:
     cpu_model: str = "Simulated CPU"
     memory_bytes: int = 64 << 30
     boot_time: float = 0.0
+    installed_at: float = 0.0
+    """Since when it measures; 0: since it was booted."""
+    downtimes: list[tuple[float, float | None]] = field(default_factory=list)
+    """From when to when it was off, oldest first; None: it still is."""
     is_online: bool = True
     """Powered on and its daemons answer."""
     partition: int = 0

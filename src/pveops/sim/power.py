@@ -164,7 +164,7 @@ def _unknown(node: Node, kind: str, vmid: int) -> str:
 
 def power_off(cluster: Cluster, guest: Guest) -> None:
     """The process is gone; what waited for that takes effect."""
-    guest.process = None
+    guest.end_process(cluster.timeline.now())
     apply_pending(cluster, guest)
 
 
@@ -313,7 +313,7 @@ def hibernate(node: Node, vmid: int, storage: str | None) -> Body:
             guest.config["runningcpu"] = str(guest.config.get("cpu", "kvm64"))
             yield 3.0
             task.log("State saved, quitting")
-            guest.process = None
+            guest.end_process(node.cluster.timeline.now())
             guest.config["lock"] = "suspended"
         finally:
             release_flock(guest, task)

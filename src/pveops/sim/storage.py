@@ -59,8 +59,40 @@ class Backing:
     reserved_bytes: int = 0
     """Free, and not for us."""
     is_online: bool = True
+    offline_since: float = 0.0
+    """When it was lost, while it is."""
     volumes: dict[str, Volume] = field(default_factory=dict)
     """By volume name."""
+    growth_bytes_s: float = 0.0
+    """How fast what is no volume grows, since and before `grown_at`."""
+    grown_at: float = 0.0
+    past: list[tuple[float, int, float]] = field(default_factory=list)
+    """Until when what is no volume took so much, as of when; oldest first."""
+    freed: list[tuple[float, float, int]] = field(default_factory=list)
+    """Volumes that are gone: when each was made and deleted, and what it took."""
+
+    def set_online(self, is_online: bool, now: float) -> None:
+        """Lose it, or have it back."""
+        if self.is_online and not is_online:
+            self.offline_since = now
+        self.is_online = is_online
+
+    def fill(self, used_bytes: int, now: float) -> None:
+        """So much is used by what is no volume, from now on."""
+        self.past.append((now, self.used_elsewhere_bytes, self.grown_at))
+        self.used_elsewhere_bytes, self.grown_at = used_bytes, now
+
+    def used_bytes(self, moment: float) -> int:
+        """What was in use then, in bytes: by what is there, and by what is not any more."""
+        level, since = self.used_elsewhere_bytes, self.grown_at
+        for until, before, as_of in reversed(self.past):
+            if moment < until:
+                level, since = before, as_of
+        grown = self.growth_bytes_s * (moment - since)
+        elsewhere = max(0, level + int(grown))
+        held = sum(each.used_bytes for each in self.volumes.values() if each.ctime <= moment)
+        held += sum(size for made, gone, size in self.freed if made <= moment < gone)
+        return min(elsewhere + held, self.total_bytes)
 
 
 class Usage(NamedTuple):
@@ -205,8 +237,7 @@ class Storages:
         if not self.is_active(storage, node):
             return Usage(0, 0, 0)
         backing = self.backing(storage, node)
-        used = backing.used_elsewhere_bytes + sum(v.used_bytes for v in backing.volumes.values())
-        used = min(used, backing.total_bytes)
+        used = backing.used_bytes(node.cluster.timeline.now())
         return Usage(
             backing.total_bytes, used, max(0, backing.total_bytes - used - backing.reserved_bytes)
         )
@@ -342,6 +373,8 @@ class Storages:
         if volume.is_protected:
             raise die(f"cannot remove protected volume '{name}' on '{storage.name}'")
         del backing.volumes[name]
+        now = node.cluster.timeline.now()
+        backing.freed.append((float(volume.ctime), now, volume.used_bytes))
         return True
 
     def resize(self, node: Node, volid: str, size_bytes: int) -> None:

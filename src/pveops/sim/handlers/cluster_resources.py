@@ -6,7 +6,7 @@ from typing import Any
 
 from pveops.sim.broadcast import heard_figures
 from pveops.sim.call import Call
-from pveops.sim.figures import memory_bytes
+from pveops.sim.figures import memory_bytes, node_load, node_memory
 from pveops.sim.guest import Guest
 from pveops.sim.ha import sid_of
 from pveops.sim.handlers.permission import may
@@ -104,9 +104,9 @@ def node_figures(call: Call, node: Node) -> dict[str, Any]:
     root = call.cluster.storages.definitions.get("local")
     usage = call.cluster.storages.usage(root, node) if root is not None else None
     return {
-        "cpu": round(min(0.95, 0.02 + 0.015 * len(guests)), 4),
+        "cpu": node_load(len(guests)),
         "maxcpu": node.cpus,
-        "mem": min(node.memory_bytes, int(used * 0.7) + (2 << 30)),
+        "mem": node_memory(node, used),
         "maxmem": node.memory_bytes,
         "disk": usage.used if usage else 0,
         "maxdisk": usage.total if usage else 0,

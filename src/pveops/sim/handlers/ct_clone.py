@@ -104,7 +104,9 @@ def _take_id(call: Call, vmid: int) -> Guest:
     name = str(call.get("target") or call.node.name)
     if call.cluster.node(name) is None:
         raise die(f"no such cluster node '{name}'")
-    guest = call.cluster.guests[vmid] = Guest(vmid, "lxc", name, {"lock": "create"})
+    guest = call.cluster.guests[vmid] = Guest(
+        vmid, "lxc", name, {"lock": "create"}, created_at=call.cluster.timeline.now()
+    )
     return guest
 
 

@@ -100,7 +100,14 @@ def _take_id(call: Call, vmid: int) -> Guest:
     if existing is not None:
         raise die(f"{existing.noun} {vmid} already exists on node '{existing.node}'")
     temper = Temper(boot_s=1, shutdown_s=1.0)
-    guest = Guest(vmid, "lxc", call.node.name, {"lock": "create"}, temper=temper)
+    guest = Guest(
+        vmid,
+        "lxc",
+        call.node.name,
+        {"lock": "create"},
+        temper=temper,
+        created_at=call.cluster.timeline.now(),
+    )
     call.cluster.guests[vmid] = guest
     return guest
 

@@ -120,7 +120,9 @@ def _start(call: Call, kind: str, body: Any) -> str:
 def _placeholder(call: Call, kind: Any) -> Guest:
     """The id is taken from now on."""
     vmid = int(call.params["vmid"])
-    guest = Guest(vmid, kind, call.node.name, {"lock": "create"})
+    guest = Guest(
+        vmid, kind, call.node.name, {"lock": "create"}, created_at=call.cluster.timeline.now()
+    )
     call.cluster.guests[vmid] = guest
     return guest
 

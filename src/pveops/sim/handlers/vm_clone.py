@@ -146,7 +146,9 @@ def _take_id(call: Call, vmid: int, target: Node) -> Guest:
         raise die(
             f"unable to create VM {vmid}: CT {vmid} already exists on node '{existing.node}'"
         )
-    guest = call.cluster.guests[vmid] = Guest(vmid, "qemu", target.name, {"lock": "clone"})
+    guest = call.cluster.guests[vmid] = Guest(
+        vmid, "qemu", target.name, {"lock": "clone"}, created_at=call.cluster.timeline.now()
+    )
     return guest
 
 

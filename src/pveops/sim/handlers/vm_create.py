@@ -79,7 +79,9 @@ def _take_id(call: Call, vmid: int) -> Guest:
             f"unable to create VM {vmid} - {existing.noun} {vmid} already exists "
             f"on node '{existing.node}'"
         )
-    guest = call.cluster.guests[vmid] = Guest(vmid, "qemu", call.node.name, {"lock": "create"})
+    guest = call.cluster.guests[vmid] = Guest(
+        vmid, "qemu", call.node.name, {"lock": "create"}, created_at=call.cluster.timeline.now()
+    )
     if any("import-from=" in str(value) for value in call.params.values()):
         guest.temper.agent = "answers"
     else:

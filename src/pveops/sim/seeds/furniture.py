@@ -19,6 +19,8 @@ from pveops.sim.tasks import Task, TaskError
 from pveops.sim.volume import Volume, disk_file, image_name
 
 GIB = 1 << 30
+_AGE_DAYS = 400
+_RESTART_S = 300
 NEW_KERNEL = "6.17.9-1-pve"
 """Installed where a seed says that a reboot is due."""
 DAY_S = 86_400
@@ -35,6 +37,7 @@ def add_node(cluster: Cluster, number: int, *, cpus: int, memory_gib: int, up_da
         cpus=cpus,
         memory_bytes=memory_gib * GIB,
         boot_time=cluster.timeline.now() - up_days * DAY_S,
+        installed_at=cluster.timeline.now() - _AGE_DAYS * DAY_S,
     )
     node.settings.network = installed_network(node.address)
     node.hosts = f"127.0.0.1 localhost\n{node.address} {node.name}.example.test {node.name}\n"
@@ -50,6 +53,7 @@ def add_storage(
     *,
     total_gib: int,
     used_gib: int = 0,
+    grows_gib_day: int = 0,
     **options: Any,
 ) -> None:
     """A storage that every node has; on each node its own unless it is shared."""
@@ -57,7 +61,10 @@ def add_storage(
     places = [""] if storage.is_shared else list(cluster.nodes)
     for place in places:
         cluster.storages.backings[name, place] = Backing(
-            total_bytes=total_gib * GIB, used_elsewhere_bytes=used_gib * GIB
+            total_bytes=total_gib * GIB,
+            used_elsewhere_bytes=used_gib * GIB,
+            growth_bytes_s=grows_gib_day * GIB / DAY_S,
+            grown_at=cluster.timeline.now(),
         )
 
 
@@ -72,10 +79,11 @@ def add_vm(
     cores: int = 2,
     disk_gib: int = 32,
     up_days: float | None = 10,
+    down_days: float | None = None,
     temper: Temper | None = None,
     **config: Any,
 ) -> Guest:
-    """A VM with one disk; `up_days` None: it is stopped."""
+    """A VM with one disk; `up_days` None: it is stopped, since `down_days`, or never ran."""
     volume = _add_disk(cluster, node, storage, vmid, disk_gib)
     if config.get("template"):
         volume = cluster.storages.convert_to_base(cluster.nodes[node], volume).volid
@@ -101,7 +109,7 @@ def add_vm(
         "meta": f"creation-qemu=10.0.13,ctime={created}",
         **config,
     }
-    return _settle(cluster, guest, up_days)
+    return _settle(cluster, guest, up_days, down_days)
 
 
 def add_cloud_init(cluster: Cluster, guest: Guest, storage: str = "local-lvm") -> None:
@@ -124,9 +132,10 @@ def add_container(
     cores: int = 1,
     disk_gib: int = 8,
     up_days: float | None = 10,
+    down_days: float | None = None,
     **config: Any,
 ) -> Guest:
-    """A container with a root file system."""
+    """A container with a root file system; `up_days` and `down_days` as of VMs."""
     volume = _add_disk(cluster, node, storage, vmid, disk_gib)
     guest = Guest(vmid, "lxc", node, temper=Temper(boot_s=1, shutdown_s=1.0))
     guest.config = {
@@ -141,14 +150,21 @@ def add_container(
         "net0": "name=eth0,bridge=vmbr0,ip=dhcp,type=veth",
         **config,
     }
-    return _settle(cluster, guest, up_days)
+    return _settle(cluster, guest, up_days, down_days)
 
 
-def _settle(cluster: Cluster, guest: Guest, up_days: float | None) -> Guest:
+def _settle(
+    cluster: Cluster, guest: Guest, up_days: float | None, down_days: float | None
+) -> Guest:
     cluster.guests[guest.vmid] = guest
+    now = cluster.timeline.now()
+    guest.created_at = now - 200 * DAY_S - guest.vmid * 3600
+    if down_days is not None:
+        guest.runs.append((guest.created_at, now - down_days * DAY_S))
     if up_days is not None:
         node = cluster.nodes[guest.node]
-        started = cluster.timeline.now() - up_days * DAY_S
+        started = now - up_days * DAY_S
+        guest.runs.append((guest.created_at, started - _RESTART_S))
         guest.process = Process(node.next_pid(), started, dict(guest.config))
     return guest
 

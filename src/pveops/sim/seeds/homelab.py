@@ -2,8 +2,9 @@
 
 What is wrong in it: `fast` is full, and `mail01` stands still because of that; last night's backup
 failed for `gitlab` and left its lock behind; `web01`, the busiest guest, has no backup at all;
-`dns02` should run and does not; two guests are called `test`; `wiki`'s notes try to give orders;
-a newer kernel waits for a reboot of each node.
+`dns02` should run and does not, since a day and a half; `backups` fills up, and is full in five
+weeks; two guests are called `test`; `wiki`'s notes try to give orders; a newer kernel waits for a
+reboot of each node.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ def _add_storages(cluster: Cluster) -> None:
         "images,rootdir",
         total_gib=200,
         used_gib=194,
+        grows_gib_day=4,
         pool="fast",
         nodes="pve2",
     )
@@ -94,7 +96,8 @@ def _add_storages(cluster: Cluster) -> None:
         "nfs",
         "backup",
         total_gib=4000,
-        used_gib=1200,
+        used_gib=2300,
+        grows_gib_day=45,
         server="192.0.2.50",
         export="/backups",
         path="/mnt/pve/backups",
@@ -183,9 +186,11 @@ def _add_trouble(cluster: Cluster) -> None:
     )
     freeze(mail, "io-error")
     cluster.guests[105].config["lock"] = "backup"
-    add_container(cluster, "pve3", 202, "dns02", up_days=None, tags="infra", onboot=1)
+    add_container(
+        cluster, "pve3", 202, "dns02", up_days=None, down_days=1.6, tags="infra", onboot=1
+    )
     add_vm(cluster, "pve1", 121, "test", up_days=3)
-    add_vm(cluster, "pve3", 122, "test", up_days=None)
+    add_vm(cluster, "pve3", 122, "test", up_days=None, down_days=12)
     add_vm(cluster, "pve2", 130, "wiki", up_days=18, description=_NOTES)
     reporting = add_vm(cluster, "pve3", 131, "reports", up_days=7, memory_mib=2048)
     reporting.pending["memory"] = "4096"

@@ -1,0 +1,386 @@
+"""Facts of a day or a week, condensed for people. Pure.
+
+Health, capacity, backups, changes by whom, tasks of others; what could not be seen is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from pveops.domain.rrd import Measured
+from pveops.monitor.alerts import Alert, News, alert_id, family_of
+from pveops.monitor.book import Page
+from pveops.monitor.forecast import Forecast, foresee
+from pveops.monitor.gather import Facts, shared_once
+from pveops.operations.findings import Finding, Severity
+from pveops.units import DAY_S, format_duration
+
+Level = Literal["good", "warn", "bad", "unknown"]
+Points = tuple[tuple[int, float | None], ...]
+_FRESH_S = 2 * DAY_S
+"""A backup that is older counts as too old."""
+_SOON_S = 60 * DAY_S
+_GOOD = ("OK", "")
+_OF_US = "of ours"
+
+
+class Trouble(NamedTuple):
+    """Something that is wrong now. since: as the monitor knows it; 0: it does not."""
+
+    severity: Severity
+    subject: str
+    message: str
+    remedy: str
+    since: int
+    is_acked: bool
+
+
+class NodeLine(NamedTuple):
+    """A node over the time. Shares are of 1; None: not known."""
+
+    name: str
+    status: str
+    cpu_average: float | None
+    cpu_most: float | None
+    memory: float | None
+    memory_bytes: int
+    memory_points: Points
+    cpu_points: Points
+
+
+class StorageLine(NamedTuple):
+    """A storage over the time. used_share: None: not known."""
+
+    label: str
+    used_bytes: int
+    total_bytes: int
+    used_share: float | None
+    growth_bytes: float | None
+    """Within the time of the digest."""
+    forecast: Forecast | None
+    points: Points
+
+    @property
+    def is_filling(self) -> bool:
+        """It is full soon, and that can be relied on."""
+        return (
+            self.forecast is not None
+            and self.forecast.is_sure
+            and (self.forecast.seconds or 0) <= _SOON_S
+        )
+
+
+class Backups(NamedTuple):
+    """states: how many guests are ok, old, none, unknown. bad: the guests that are not ok.
+
+    runs: how many runs of vzdump ended well, failed, or go on. unseen: where nobody could look.
+    """
+
+    states: Mapping[str, int]
+    bad: tuple[tuple[str, str, int | None], ...]
+    """(guest, state, age of the newest in seconds), the worst first."""
+    runs: Mapping[str, int]
+    unseen: tuple[str, ...]
+
+
+class Change(NamedTuple):
+    """What was done through us. at: seconds since the epoch."""
+
+    at: float
+    actor: str
+    operation: str
+    target: str
+    result: str
+    reason: str
+
+
+class OthersTasks(NamedTuple):
+    """Tasks of somebody that were not ours."""
+
+    user: str
+    tasks: int
+    failed: int
+    kinds: tuple[tuple[str, int], ...]
+
+
+class Digest(NamedTuple):
+    """Everything that is told. at: when; span_s: of how long."""
+
+    cluster: str
+    at: int
+    span_s: int
+    guests: Mapping[str, int]
+    """How many by status."""
+    troubles: tuple[Trouble, ...]
+    events: Mapping[str, int]
+    """What the monitor told in the time: raised, worse, cleared."""
+    looked: int
+    """When the monitor looked last; 0: never."""
+    nodes: tuple[NodeLine, ...]
+    storages: tuple[StorageLine, ...]
+    backups: Backups | None
+    changes: tuple[Change, ...] | None
+    """The newest first; None: the audit log is not readable."""
+    refused: int
+    others: tuple[OthersTasks, ...]
+    blind: tuple[str, ...]
+
+    @property
+    def level(self) -> Level:
+        """How it is, in one word."""
+        severities = {each.severity for each in self.troubles}
+        if "block" in severities:
+            return "bad"
+        if "warn" in severities or any(each.is_filling for each in self.storages):
+            return "warn"
+        return "unknown" if self.blind else "good"
+
+
+class Records(NamedTuple):
+    """What our own books hold. page: of the monitor. audit: records; None: not readable."""
+
+    page: Page
+    audit: Iterable[Mapping[str, Any]] | None
+    auth_id: str
+    """How our tasks are signed."""
+
+
+def make_digest(
+    facts: Facts,
+    findings: Iterable[Finding],
+    blind: Iterable[str],
+    books: Records,
+    profile: str,
+) -> Digest:
+    """The digest of a cluster."""
+    membership = facts.look.health.view.membership
+    changes, refused, ours = _list_changes(books, facts.since, profile)
+    return Digest(
+        cluster=(membership.cluster if membership else "") or profile,
+        at=facts.now,
+        span_s=facts.now - facts.since,
+        guests=Counter(
+            "template" if each.is_template else each.status for each in facts.inventory.guests
+        ),
+        troubles=tuple(_list_troubles(findings, books.page)),
+        events=_count_events(books.page.history, facts.since),
+        looked=books.page.looked,
+        nodes=_list_nodes(facts),
+        storages=_list_storages(facts),
+        backups=_judge_backups(facts),
+        changes=changes,
+        refused=refused,
+        others=_count_others(facts, {books.auth_id, *ours}),
+        blind=(*blind, *_unread(facts)),
+    )
+
+
+# -- health --------------------------------------------------------------------------
+
+
+def _list_troubles(findings: Iterable[Finding], page: Page) -> Iterable[Trouble]:
+    known: dict[str, Alert] = {alert.id: alert for alert in page.alerts}
+    for each in findings:
+        alert = known.get(alert_id(family_of(each.code), each.subject))
+        yield Trouble(
+            each.severity,
+            each.subject,
+            each.message,
+            each.remedy,
+            since=alert.since if alert else 0,
+            is_acked=bool(alert and alert.acked),
+        )
+
+
+def _count_events(history: Iterable[News], since: int) -> Mapping[str, int]:
+    return Counter(news.kind for news in history if news.at >= since)
+
+
+# -- capacity ------------------------------------------------------------------------
+
+
+def _list_nodes(facts: Facts) -> tuple[NodeLine, ...]:
+    lines = []
+    for node in facts.inventory.nodes:
+        measured = facts.nodes.get(node.name)
+        cpu = measured.since(facts.since).points("cpu") if measured else ()
+        loads = [value for _, value in cpu]
+        is_known = node.is_online and node.has_figures and node.maxmem_bytes > 0
+        lines.append(
+            NodeLine(
+                node.name,
+                node.status,
+                sum(loads) / len(loads) if loads else None,
+                max(loads, default=None),
+                node.mem_bytes / node.maxmem_bytes if is_known else None,
+                node.maxmem_bytes,
+                _shares(measured, "memused", "memtotal"),
+                measured.series("cpu") if measured else (),
+            )
+        )
+    return tuple(sorted(lines, key=_node_order))
+
+
+def _node_order(line: NodeLine) -> tuple[bool, float, list[tuple[int, str]]]:
+    """What is not online first, then the fullest memory; `pve2` before `pve10`."""
+    return (line.status == "online", -round(line.memory or 0, 2), natural_key(line.name))
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """For sorting as people do: numbers in names count as numbers."""
+    parts = re.split(r"([0-9]{1,15})", name)
+    return [(int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts)]
+
+
+def _shares(measured: Measured | None, member: str, whole: str) -> Points:
+    if measured is None:
+        return ()
+    sizes = measured.points(whole)
+    size = sizes[-1][1] if sizes else 0.0
+    return tuple(
+        (at, None if value is None or not size else value / size)
+        for at, value in measured.series(member)
+    )
+
+
+def _list_storages(facts: Facts) -> tuple[StorageLine, ...]:
+    lines = []
+    for each in shared_once(facts.inventory.storages):
+        measured = facts.storages.get((each.node, each.storage))
+        used = measured.since(facts.since).points("used") if measured else ()
+        lines.append(
+            StorageLine(
+                each.storage if each.is_shared else f"{each.storage} on {each.node}",
+                each.used_bytes,
+                each.total_bytes,
+                each.used_share if each.has_figures else None,
+                used[-1][1] - used[0][1] if used else None,
+                foresee(measured, facts.now) if measured else None,
+                _shares(measured, "used", "total"),
+            )
+        )
+    return tuple(sorted(lines, key=_storage_order))
+
+
+def _storage_order(line: StorageLine) -> tuple[bool, bool, float, list[tuple[int, str]]]:
+    """What is not known first, then what is full soon, then the fullest."""
+    fullness = -round(line.used_share or 0, 2)
+    return (line.used_share is not None, not line.is_filling, fullness, natural_key(line.label))
+
+
+# -- backups -------------------------------------------------------------------------
+
+
+def _judge_backups(facts: Facts) -> Backups | None:
+    if facts.backups is None:
+        return None
+    rows = facts.backups.judge(limit_s=_FRESH_S, now=facts.now)
+    order = {"none": 0, "old": 1, "unknown": 2, "ok": 3}
+    bad = sorted(
+        (
+            (f"{each.guest.vmid} {each.guest.name}".strip(), found.state, found.age_s)
+            for each, found in rows
+            if found.state != "ok"
+        ),
+        key=lambda row: (order[row[1]], -(row[2] or 0), natural_key(row[0])),
+    )
+    runs: Counter[str] = Counter()
+    for task in _tasks(facts):
+        if task.upid.type == "vzdump":
+            runs["running" if task.is_running else _ending(task.exitstatus)] += 1
+    return Backups(
+        states=Counter(found.state for _, found in rows),
+        bad=tuple(bad),
+        runs=runs,
+        unseen=facts.backups.survey.unseen,
+    )
+
+
+def _ending(exitstatus: str) -> str:
+    return "ok" if exitstatus in _GOOD or exitstatus.startswith("WARNINGS") else "failed"
+
+
+# -- changes and tasks ---------------------------------------------------------------
+
+
+def _list_changes(
+    books: Records, since: int, profile: str
+) -> tuple[tuple[Change, ...] | None, int, set[str]]:
+    """What was done, how much was refused, and how our tasks are signed."""
+    if books.audit is None:
+        return None, 0, set()
+    changes: list[Change] = []
+    refused = 0
+    ours: set[str] = set()
+    for record in books.audit:
+        if record.get("profile") not in {None, profile}:
+            continue
+        ours.add(str(record.get("auth_id") or ""))
+        if float(record.get("at") or 0) < since:
+            continue
+        refused += record.get("kind") == "refused"
+        if record.get("kind") in {"outcome", "policy"}:
+            changes.append(_change_of(record))
+    return tuple(reversed(changes)), refused, ours - {""}
+
+
+def _change_of(record: Mapping[str, Any]) -> Change:
+    target = record.get("target")
+    about = ""
+    if isinstance(target, dict):
+        parts = (target.get("name") or target.get("id"), target.get("node"))
+        about = " on ".join(str(part) for part in parts if part)
+    return Change(
+        at=float(record.get("at") or 0),
+        actor=str(record.get("actor") or "unknown"),
+        operation=str(record.get("operation") or ""),
+        target=about,
+        result=str(record.get("outcome") or record.get("error") or "done"),
+        reason=str(record.get("reason") or ""),
+    )
+
+
+def _tasks(facts: Facts) -> Iterable[Any]:
+    for tasks in facts.tasks.values():
+        yield from (task for task in tasks if task.upid.starttime >= facts.since)
+
+
+def _count_others(facts: Facts, ours: set[str]) -> tuple[OthersTasks, ...]:
+    kinds: dict[str, Counter[str]] = {}
+    failed: Counter[str] = Counter()
+    for task in _tasks(facts):
+        user = task.upid.user
+        if user in ours:
+            continue
+        kinds.setdefault(user, Counter())[task.upid.type] += 1
+        failed[user] += not task.is_running and _ending(task.exitstatus) == "failed"
+    return tuple(
+        OthersTasks(user, sum(found.values()), failed[user], tuple(found.most_common()))
+        for user, found in sorted(kinds.items(), key=lambda item: -sum(item[1].values()))
+    )
+
+
+# -- what could not be seen ----------------------------------------------------------
+
+
+def _unread(facts: Facts) -> Iterable[str]:
+    missing = [node.name for node in facts.inventory.nodes if node.name not in facts.tasks]
+    if missing:
+        yield f"tasks of {_some(missing)}"
+    if facts.backups is None:
+        yield "backups could not be read"
+    elif facts.backups.jobs is None:
+        yield "backup jobs could not be read"
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def tell_span(span_s: int) -> str:
+    """`the last day`, `the last 7d`."""
+    return "the last day" if span_s == DAY_S else f"the last {format_duration(span_s)}"

@@ -1,0 +1,1 @@
+"""What people look at, looked at by a real browser."""
