@@ -20,7 +20,7 @@ from tests.openclaw.model import Model
 HERE = Path(__file__).parent
 TOKEN = "example-token-of-the-gateway"
 _START_TRIES = 600
-_WAIT_S = 90.0
+_WAIT_S = 150.0
 _COMMAND_S = 300.0
 
 

@@ -21,6 +21,8 @@ _WAIT_S = 20
 _GUEST = "web01"
 _TEMPLATE = "debian-13-template"
 _PENDING = 8
+_PROBLEMS = 21
+"""The monitor's exit code while a problem is open."""
 _SCALE = "20"
 """How much faster time goes in the simulated cluster."""
 
@@ -80,15 +82,29 @@ class _Tour:
         deliver = ("sh", "-c", f"cat >> {shlex.quote(str(self._inbox))}")
         senders = [word for part in deliver for word in ("--sender", part)]
         self._run_quietly(("pve", "demo", "use", str(self._ready_file), *senders))
+        self._tell_at_once()
         self._stop_a_guest()
         self._show_tasks()
         self._live_a_life()
         self._empty_a_node()
         self._step("The record is whole.", "pve audit verify")
         self._step("What it says of the last two changes.", "pve audit show --limit 4")
+        self._look_on()
         verdict = "every step ended as it should" if not self._failed else f"{self._failed} failed"
         self._say(f"\nThe simulated cluster is stopped; {verdict}.\n")
         return 1 if self._failed else 0
+
+    def _tell_at_once(self) -> None:
+        """The monitor is not to wait for a minute whether something stays over."""
+        from pveops.config.paths import find_paths
+        from pveops.config.profiles import MonitorConfig, load_config, save_config
+
+        paths = find_paths(self._environ)
+        config = load_config(paths)
+        if config is not None:
+            quick = MonitorConfig(raise_after_s=0, clear_after_s=0)
+            profiles = {key: each._replace(monitor=quick) for key, each in config.profiles.items()}
+            save_config(paths, config._replace(profiles=profiles))
 
     def _stop_a_guest(self) -> None:
         """The main job: look, plan, consent, apply once, verify."""
@@ -138,11 +154,48 @@ class _Tour:
         run = next((word for word in said.split() if word.startswith("run_")), "")
         self._wait_for(run)
 
+    def _look_on(self) -> None:
+        """The cluster is watched, graphed and reported on; pages and pictures are kept."""
+        self._step("The monitor looks for the first time.", "pve monitor run", _PROBLEMS)
+        self._step("Nothing changed: it says nothing.", "pve monitor run", _PROBLEMS)
+        self._control("nodes/pve3/off", {})
+        self._control("clock", {"advance": 60})
+        self._step("Somebody pulls the plug of pve3.", "pve monitor run --tell", _PROBLEMS)
+        self._show_alert()
+        self._control("nodes/pve3/on", {})
+        self._control("clock", {"advance": 300})
+        self._step("It is back, and the alert is over.", "pve monitor run", _PROBLEMS)
+        self._step("How full is the storage?", "pve graph storage pve1/backups --since 7d")
+        kept = Path(tempfile.mkdtemp(prefix="pveops-demo-"))
+        graph = f"pve graph node pve1 --metric memory --since 1d --out {kept / 'memory.png'}"
+        self._step("A picture for the chat.", graph)
+        report = f"pve report --since 7d --html {kept / 'report.html'}"
+        self._step("The week, for whoever asks.", report)
+        self._say(f"\n-- To look at:\n   {kept / 'report.html'}\n   {kept / 'memory.png'}\n")
+
+    def _show_alert(self) -> None:
+        """The newest message to the person, which holds no code."""
+        everything = self._inbox.read_text()
+        text, self._shown = everything[self._shown :], len(everything)
+        self._say("\n-- Meanwhile, on the person's phone:\n")
+        self._say("".join(f"   {line}\n" for line in text.strip().splitlines()))
+        if "node/pve3" not in text:
+            self._failed += 1
+            self._say("!! an alert about pve3 was expected\n")
+
     def _wait_for(self, run: str) -> None:
         """An agent waits in pieces: each answers in time, with exit 8 while it goes on."""
         while self._run(("pve", "run", "wait", run)).returncode == _PENDING:
             pass
         self._step("It has ended.", f"pve run wait {run}")
+
+    def _control(self, what: str, body: Mapping[str, Any] | None = None) -> Any:
+        """One call of the simulated cluster's control port."""
+        data = json.dumps(body).encode() if body is not None else None
+        opener = build_opener(ProxyHandler({}))
+        url = f"{self._ready['control']}/{what}"
+        with opener.open(url, data, timeout=_WAIT_S) as answer:
+            return json.loads(answer.read() or b"null")
 
     def _say(self, text: str) -> None:
         self._out.write(text)
@@ -194,9 +247,7 @@ class _Tour:
     def _show_tasks(self) -> None:
         """What the cluster itself has on record."""
         self._say("\n-- The simulated cluster's own task log shows one stop.\n")
-        opener = build_opener(ProxyHandler({}))
-        with opener.open(f"{self._ready['control']}/tasks", timeout=_WAIT_S) as answer:
-            tasks = json.loads(answer.read())
+        tasks = self._control("tasks")
         stops = [task for task in tasks if ":qmstop:" in task["upid"]]
         for task in stops:
             self._say(f"{task['upid']}  {task['exitstatus']}\n")
