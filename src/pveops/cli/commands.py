@@ -65,10 +65,14 @@ class Command(click.Command):
         if call is not None:
             words = ctx.command_path.split()[1:] or [ctx.command_path]
             call.operation = self.operation or ".".join(words)
-            if call.is_brokered:
-                from pveops.cli.forward import check_brokered
+            if call.served is not None:
+                # Here and not before, so that no trick with words makes another command of it.
+                call.served.admit(call.operation)
+                from pveops.cli.forward import forward
 
-                check_brokered(call.operation)
+                written = forward(call)
+                if written is not None:
+                    return written
         return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
