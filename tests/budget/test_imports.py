@@ -19,6 +19,7 @@ HEAVY = {
     "hypothesis",
     "logging",
     "matplotlib",
+    "mcp",
     "msgspec",
     "multiprocessing",
     "pydoc",
@@ -65,6 +66,7 @@ def modules_of(words: list[str], home: Path) -> set[str]:
         (["--help"], {"uuid"}),
         (["guest", "--help"], {"uuid"}),
         (["guest", "list", "--help"], {"uuid"}),
+        (["mcp", "--help"], {"uuid"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -102,7 +102,7 @@ def _refusal(operation: str) -> UsageError | PolicyRefusedError:
         )
     return PolicyRefusedError(
         f"`pve {_words(operation)}` is not carried out over MCP",
-        hint="it is for a person, or a schedule, on the machine of this server",
+        hint="ask your human: it is for a shell on the machine of this server",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
 from collections.abc import Iterator
@@ -59,6 +58,8 @@ def _shared(call: Call) -> Iterator[str]:
 
 def _check_sdk() -> None:
     """Raises ConfigError when the SDK is missing, or one that we do not know."""
+    import importlib.metadata
+
     try:
         found = importlib.metadata.version("mcp")
     except importlib.metadata.PackageNotFoundError:

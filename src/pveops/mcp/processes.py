@@ -158,7 +158,7 @@ def _answer_and_leave(
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         connection.settimeout(_READ_S)
-        told = _carry_out(receive_message(connection), environ)
+        told = carry_out_for_client(receive_message(connection), environ)
         connection.settimeout(_WRITE_S)
         connection.sendall(_encode(told))
         # A worker that goes on may hold the socket; the server is not to wait for it.
@@ -171,7 +171,8 @@ def _answer_and_leave(
         os._exit(code)
 
 
-def _carry_out(message: dict[str, Any], environ: Mapping[str, str]) -> Told:
+def carry_out_for_client(message: dict[str, Any], environ: Mapping[str, str]) -> Told:
+    """What a call's process does: a packed request with the name of the tool."""
     from pveops.cli.serve import carry_out
     from pveops.context import identify_actor
 
