@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -207,6 +208,32 @@ def test_a_run_outlives_the_server_and_its_client(ending: Any, code: int, client
         assert raw.end(ending) == code
     hurry(client.home)
     assert client.home.run(f"pve run wait {run} --wait 60")[0] == 0
+
+
+def test_when_the_process_of_a_call_is_killed_its_outcome_is_unknown(client: Client) -> None:
+    """Not failed, and not done; and the server goes on."""
+    with Raw(client.home) as raw:
+        run = begin(raw, client.home)
+        (forking,) = children_of(raw.process.pid)
+        (calling,) = children_of(forking)
+        os.kill(calling, signal.SIGKILL)
+        told = raw.result()
+        assert (told.is_error, told.code, told.data["changed"]) == (True, 13, None)
+        assert told.data["error"]["retry"] == "probe"
+        hurry(client.home)
+        raw.call("pve_run", run=run)
+        assert raw.result().code in {0, 8}
+        os.kill(forking, signal.SIGKILL)
+        raw.call("pve_read", command="status")
+        told = raw.result()
+        assert (told.is_error, told.code) == (True, 1)
+        assert "start the MCP server again" in told.text
+        assert raw.end("eof") == 0
+    assert client.home.run(f"pve run wait {run} --wait 60")[0] == 0
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 # -- the stream ----------------------------------------------------------------------

@@ -6,7 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from pveops.cli.broker_message import Told
-from pveops.errors import PveopsError
+from pveops.errors import PveopsError, Retry
 from pveops.mcp.admission import HELP, READ
 
 _NO_FAILURES = frozenset({0, 3, 8})
@@ -35,7 +35,8 @@ def result_of_error(tool: str, error: PveopsError) -> Result:
     from pveops.cli.text import render_text
     from pveops.redact import redact
 
-    answer = answer_of_error("", error)
+    changed = None if error.retry is Retry.PROBE else False
+    answer = answer_of_error("", error)._replace(changed=changed)
     told = Told(answer.code, redact(render_text(answer).text), "", render_json(answer))
     return result_of(tool, told)
 

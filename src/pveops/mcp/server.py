@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -104,7 +105,9 @@ class _Service:
                 if not is_over:
                     # The client has cancelled, or is gone.
                     self._processes.stop(begun.number)
-        sys.stderr.write(told.stderr)
+        with contextlib.suppress(OSError):
+            # For the client's log; nobody has to keep one.
+            sys.stderr.write(told.stderr)
         return told
 
     def _describe_client(self) -> dict[str, str]:
@@ -132,7 +135,7 @@ def _pack(result: Result) -> types.CallToolResult:
 def _lost(tool: str) -> PveopsError:
     text = "the process that carried it out ended without an answer"
     if tool in {READ, HELP}:
-        return InternalError(text)
+        return InternalError(text, hint="ask again; if it stays so, start the MCP server again")
     return OutcomeUnknownError(text, hint=f"{READ} `run list` tells what was begun")
 
 
