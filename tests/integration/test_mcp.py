@@ -207,7 +207,8 @@ def test_a_run_outlives_the_server_and_its_client(ending: Any, code: int, client
         run = begin(raw, client.home)
         assert raw.end(ending) == code
     hurry(client.home)
-    assert client.home.run(f"pve run wait {run} --wait 60")[0] == 0
+    code, out = client.home.run(f"pve run wait {run} --wait 60")
+    assert code == 0, out
 
 
 def test_when_the_process_of_a_call_is_killed_its_outcome_is_unknown(client: Client) -> None:

@@ -15,7 +15,7 @@ from pveops.errors import PendingError
 if TYPE_CHECKING:
     from pveops.cli.detach import OnClaimed
     from pveops.engine.explain import Explanation
-    from pveops.engine.store import RunRow
+    from pveops.engine.store import RunRow, Store
 
 group = Group("run", help="Runs: plans being carried out, and their receipts.")
 
@@ -46,7 +46,8 @@ _LOOK_S = 1.0
 @click.pass_obj
 def list_runs(call: Call) -> Answer:
     """List runs, the newest first."""
-    rows = call.wiring.store.list_runs(500)
+    store = call.wiring.store
+    rows = [read_again(store, row) for row in store.list_runs(500)]
     open_ = sum(row.state == "running" for row in rows)
     listing = Listing(rows, lambda row: _item(call, row), _FIELDS, _COLUMNS)
     lost = next((row for row in rows if _state(row) == "abandoned"), None)
@@ -66,6 +67,15 @@ def _state(row: RunRow) -> str:
         return "abandoned" if is_alive(mark) is False else "running"
     receipt = read_receipt(row)
     return receipt.status if receipt is not None else row.state
+
+
+def _read(store: Store, run: str) -> RunRow:
+    return read_again(store, store.get_run(run))
+
+
+def read_again(store: Store, row: RunRow) -> RunRow:
+    """The row as it is now where its process is gone: it may have ended since it was read."""
+    return store.get_run(row.id) if _state(row) == "abandoned" else row
 
 
 def _item(call: Call, row: RunRow) -> dict[str, Any]:
@@ -93,7 +103,7 @@ def _item(call: Call, row: RunRow) -> dict[str, Any]:
 @click.pass_obj
 def show_run(call: Call, run: str) -> Answer:
     """Show what became of a run. Exit 0 whatever that was: this only looks."""
-    return _told(call, call.wiring.store.get_run(run))._replace(code=0, error=None)
+    return _told(call, _read(call.wiring.store, run))._replace(code=0, error=None)
 
 
 @group.command("explain", operation="run.explain")
@@ -110,7 +120,7 @@ def explain(call: Call, run: str) -> Answer:
     from pveops.operations.plan import decode_plan
 
     store = call.wiring.store
-    row = store.get_run(run)
+    row = _read(store, run)
     plan = decode_plan(store.get_plan(row.plan).json)
     entries, is_at_work = store.read_entries(row.id), _state(row) == "running"
     receipt = None if is_at_work else read_receipt(row)
@@ -149,7 +159,7 @@ def wait_run(call: Call, run: str) -> Answer:
     store = call.wiring.store
     pause_s = _FIRST_LOOK_S
     while True:
-        row = store.get_run(run)
+        row = _read(store, run)
         left_s = patience_s(call)
         if _state(row) != "running" or (left_s is not None and left_s <= 0):
             return _told(call, row)
