@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pveops.cli.run import read_again
+from pveops.cli.run import look_at
 from pveops.engine.apply import Consent, apply_plan
 from pveops.engine.change import request_change
 from pveops.engine.explain import Explanation, explain_run
@@ -39,7 +39,7 @@ def test_a_run_that_ends_while_one_looks_is_not_taken_for_left_unfinished(tmp_pa
     store = world.session.store
     (ended,) = store.list_runs()
     stale = ended._replace(state="running", pid=2**22, receipt=None)
-    assert read_again(store, stale) == ended
+    assert look_at(store, stale) == (ended, "done")
 
 
 def test_what_went_well_needs_nothing(tmp_path: Path) -> None:
