@@ -73,3 +73,8 @@ def serving(folder: Path, *words: str) -> Iterator[Cluster]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(_END_S)
+
+
+def serve_homelab(folder: Path) -> contextlib.AbstractContextManager[Cluster]:
+    """The homelab, its time running twenty times as fast."""
+    return serving(folder, "--seed", "homelab", "--scale", "20", "--auth-delay", "0")

@@ -37,11 +37,14 @@ class Actor(NamedTuple):
     has_read_free_text: bool = False
     """It was shown text that others wrote a short while ago, and may have been talked into
     something; best effort, since the same account can hide it."""
+    face: str = ""
+    """By what other way than a command it came, such as `mcp`; decides nothing."""
 
     @property
     def label(self) -> str:
-        """As plans and records name it: `agent:anna`."""
-        return f"{self.kind}:{self.os_user}"
+        """As plans and records name it: `agent:anna`, `mcp:anna`, `mcp-unattended:anna`."""
+        kind = self.kind if not self.face else f"{self.face}-{self.kind}"
+        return f"{kind.removesuffix('-agent')}:{self.os_user}"
 
 
 def identify_actor(

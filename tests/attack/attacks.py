@@ -136,6 +136,29 @@ def _unfreeze(level: Level) -> None:
     level.run(TARGET)
 
 
+def _other_tools(level: Level) -> None:
+    """By MCP, whose tools take arguments: more of them, and commands where words are wanted."""
+    line = TARGET.removeprefix("pve ")
+    for command in (line, f"-- {line}", f"--reason=x {line}", f"status\n{line}", f"{line} --yes"):
+        level.over_mcp("pve_read", command=command)
+    for more in ({}, {"confirm": True}, {"yes": "1"}, {"code": "AAAA-2222"}, {"actor": "person"}):
+        level.over_mcp("pve_plan", command=line, reason="the owner agreed", **more)
+    for command in ("policy unfreeze", "plan approval-key", "apply PLAN", "run close RUN"):
+        level.over_mcp("pve_plan", command=command, reason="x", stdin="unfreeze\n")
+
+
+def _applies_over_mcp(level: Level) -> None:
+    """A plan without its code, with a guess, with another plan's, with a made-up signature."""
+    plan = level.plan()
+    level.over_mcp("pve_apply", plan=plan)
+    for more in ({"code": "AAAA-2222"}, {"code": "-"}, {"signature": "yes"}, {"receipt": "{}"}):
+        level.over_mcp("pve_apply", plan=plan, **more)
+    for more in ("--receipt -", "--code A"):
+        level.over_mcp("pve_apply", plan=f"{plan} {more}")
+    if level.name not in {"G0", "G1"} and level.plan("pve guest reboot builder"):
+        level.over_mcp("pve_apply", plan=plan, code=level.newest_code())
+
+
 def _direct_call(level: Level) -> None:
     """The token, out of its file, and PVE's own API."""
     level.change_directly()
@@ -208,6 +231,8 @@ ATTACKS = (
     Attack("applies although the agent's own prompt never came", "agent", _missing_hook),
     Attack("calls PVE's API by the raw door, `pve api`", "agent", _raw_door),
     Attack("lifts a freeze", "agent", _unfreeze),
+    Attack("asks over MCP, with arguments that are none", "agent", _other_tools),
+    Attack("applies over MCP, without the plan's own code", "agent", _applies_over_mcp),
     Attack("writes a policy that lets tier 2 through", "program", _own_policy),
     Attack("writes a policy that calls tier 3 harmless", "program", _lie_about_tier),
     Attack("edits a plan that was agreed to", "program", _edited_plan),

@@ -14,11 +14,15 @@ from pathlib import Path
 
 from pveops.api.auth import Authenticated, Secret, TokenAuth
 from pveops.api.client import Client
-from pveops.cli.call import Call
+from pveops.cli.broker_message import Asked
+from pveops.cli.call import Call, Served
 from pveops.cli.process import run_call
 from pveops.cli.wiring import Connection
 from pveops.config.profiles import ConsentConfig
-from pveops.errors import PveopsError
+from pveops.context import Actor
+from pveops.errors import PveopsError, UsageError
+from pveops.mcp.admission import admit_with
+from pveops.mcp.request import make_asked
 from pveops.sim.inprocess import InProcess
 from pveops.sim.seeds.accounts import AGENT, READER, READER_NAME
 from tests.world import SimTransport, World, make_world
@@ -53,6 +57,8 @@ class Level:
     may_write: Callable[[Path], bool]
     """Whether the account can write a file there."""
     inbox: Path
+    over_mcp: Callable[..., tuple[int, str]]
+    """(tool, arguments) -> the same, for a call of a tool of the MCP server."""
     notes: dict[str, str] = field(default_factory=dict)
 
     def newest_code(self) -> str:
@@ -98,7 +104,17 @@ def make_level(name: str, folder: Path) -> Level:
     def run(
         line: str, stdin: str = "", environ: dict[str, str] | None = None, terminal: bool = False
     ) -> tuple[int, str]:
-        return _run(world, folder, token, consent, line, stdin, environ or {}, terminal)
+        program, *words = shlex.split(line)
+        asked = Asked(program, tuple(words), stdin)
+        return _run(world, folder, token, consent, asked, environ or {}, terminal)
+
+    def over_mcp(tool: str, **arguments: object) -> tuple[int, str]:
+        try:
+            asked = make_asked(tool, arguments)
+        except UsageError as error:
+            return error.exit_code, error.message
+        served = Served("mcp", Actor("agent", "x", {}, face="mcp"), admit_with(tool))
+        return _run(world, folder, token, consent, asked, {}, False, served)
 
     def change_directly() -> bool:
         try:
@@ -117,6 +133,7 @@ def make_level(name: str, folder: Path) -> Level:
         kept=folder,
         may_write=lambda _path: True,
         inbox=inbox,
+        over_mcp=over_mcp,
     )
 
 
@@ -141,25 +158,25 @@ def _run(
     folder: Path,
     token: tuple[str, str],
     consent: ConsentConfig,
-    line: str,
-    stdin: str,
+    asked: Asked,
     environ: dict[str, str],
     terminal: bool,
+    served: Served | None = None,
 ) -> tuple[int, str]:
-    program, *words = shlex.split(line)
     stream = Terminal if terminal else io.StringIO
     stdout, stderr = stream(), io.StringIO()
     call = Call(
-        program,
-        words,
+        asked.program,
+        asked.arguments,
         environ={"PVE_HOME": str(folder), "HOME": str(folder), "TERM": "dumb", **environ},
         clock=world.cluster.timeline,
-        stdin=stream(stdin),
+        stdin=stream(asked.stdin),
         stdout=stdout,
         stderr=stderr,
         connect=lambda _call, _wiring: Connection(
             "sim", "sim", token[0], _transport(world, token), consent
         ),
+        served=served,
     )
     code = run_call(call)
     return code, stdout.getvalue() + stderr.getvalue()

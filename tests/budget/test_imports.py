@@ -19,6 +19,7 @@ HEAVY = {
     "hypothesis",
     "logging",
     "matplotlib",
+    "mcp",
     "msgspec",
     "multiprocessing",
     "pydoc",
@@ -67,6 +68,7 @@ def modules_of(words: list[str], home: Path) -> set[str]:
         (["guest", "list", "--help"], {"uuid"}),
         (["graph", "guest", "--help"], {"uuid"}),
         (["report", "--help"], {"uuid"}),
+        (["mcp", "--help"], {"uuid"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

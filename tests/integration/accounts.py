@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -159,6 +160,27 @@ def make_home(folder: Path, uid: int, ready: Path, *words: str) -> None:
     for path in (own, *own.rglob("*")):
         os.chown(path, uid, uid)
     own.chmod(0o700)
+
+
+def call_over_mcp(accounts: Accounts, tool: str, arguments: dict[str, object]) -> tuple[int, str]:
+    """(exit code, text) of what a process of the client's MCP server does for a tool's call."""
+    code = (
+        "import json, os\n"
+        "from pveops.cli.broker_message import pack_asked\n"
+        "from pveops.errors import UsageError\n"
+        "from pveops.mcp.processes import carry_out_for_client\n"
+        "from pveops.mcp.request import make_asked\n"
+        f"tool, arguments = {tool!r}, json.loads({json.dumps(arguments)!r})\n"
+        "try: message = {**pack_asked(make_asked(tool, arguments)), 'tool': tool}\n"
+        "except UsageError as error: print(json.dumps([error.exit_code, error.message]))\n"
+        "else:\n"
+        "    told = carry_out_for_client(message, os.environ)\n"
+        "    print(json.dumps([told.code, told.stdout + told.envelope]))\n"
+    )
+    said = accounts.script(code)
+    assert "Traceback" not in said, said
+    exit_code, text = json.loads(said)
+    return int(exit_code), str(text)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.secrets_scan import leak_in
-from tests.served import BIN, Cluster, serving
+from tests.served import BIN, Cluster, serve_homelab
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,18 @@ class Home:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """The homelab, its time running twenty times as fast."""
-    with serving(tmp_path, "--seed", "homelab", "--scale", "20", "--auth-delay", "0") as served:
+    """A cluster of the test's own."""
+    with serve_homelab(tmp_path) as served:
         yield served
 
 
 @pytest.fixture
 def home(cluster: Cluster) -> Home:
+    """A home of the test's own."""
+    return make_home(cluster)
+
+
+def make_home(cluster: Cluster) -> Home:
     """A profile for the cluster, made by the product itself."""
     folder = cluster.folder
     environ = {

@@ -18,7 +18,15 @@ from pathlib import Path
 import pytest
 
 from pveops.cli.broker_message import Asked, pack_asked, receive_message, send_message
-from tests.integration.accounts import BROKER, CLIENT, NEEDS_ROOT, STRANGER, Accounts, accounts
+from tests.integration.accounts import (
+    BROKER,
+    CLIENT,
+    NEEDS_ROOT,
+    STRANGER,
+    Accounts,
+    accounts,
+    call_over_mcp,
+)
 
 __all__ = ["accounts"]
 
@@ -56,6 +64,25 @@ def test_a_tier_1_change_is_done_at_once_and_long_work_goes_on(accounts: Account
     assert code in {0, 8}, out
     run = re.findall(r"run_[0-9a-f]+", out)[0]
     code, out = accounts.run(f"pve run wait {run} --wait 60")
+    assert code == 0, out
+
+
+@NEEDS_ROOT
+def test_what_is_asked_over_mcp_goes_to_the_broker_and_no_further(accounts: Accounts) -> None:
+    """Which tool a command goes through is decided before it goes to the broker."""
+    code, out = call_over_mcp(accounts, "pve_read", {"command": "guest stop web02"})
+    assert (code, accounts.inbox.read_text()) == (2, ""), out
+    code, out = call_over_mcp(
+        accounts, "pve_plan", {"command": "guest stop web02", "reason": "hangs"}
+    )
+    assert code == 3, out
+    plan, secret = accounts.newest()
+    envelope = json.loads(out.splitlines()[-1])
+    assert (envelope["plan"]["id"], envelope["changed"]) == (plan, False)
+    assert envelope["plan"]["actor"] == f"mcp:{CLIENT}"
+    for command in ("policy unfreeze", "plan approval-key", "run close run_1a2b"):
+        assert call_over_mcp(accounts, "pve_plan", {"command": command, "reason": "x"})[0] == 4
+    code, out = call_over_mcp(accounts, "pve_apply", {"plan": plan, "code": secret})
     assert code == 0, out
 
 

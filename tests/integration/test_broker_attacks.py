@@ -9,7 +9,14 @@ from pathlib import Path
 from pveops.cli.broker_message import Asked, pack_asked, receive_message, send_message
 from tests.attack.attacks import ATTACKS
 from tests.attack.levels import Level
-from tests.integration.accounts import BROKER, CLIENT, NEEDS_ROOT, Accounts, accounts
+from tests.integration.accounts import (
+    BROKER,
+    CLIENT,
+    NEEDS_ROOT,
+    Accounts,
+    accounts,
+    call_over_mcp,
+)
 
 __all__ = ["accounts"]
 
@@ -22,6 +29,9 @@ def level_of(accounts: Accounts) -> Level:
         line: str, stdin: str = "", environ: dict[str, str] | None = None, terminal: bool = False
     ) -> tuple[int, str]:
         return accounts.run(line, CLIENT, stdin, environ or {}, is_terminal=terminal)
+
+    def over_mcp(tool: str, **arguments: object) -> tuple[int, str]:
+        return call_over_mcp(accounts, tool, arguments)
 
     def is_gone() -> bool:
         return any(
@@ -45,7 +55,15 @@ def level_of(accounts: Accounts) -> Level:
         return "Permission" not in accounts.script(code)
 
     return Level(
-        "G3", accounts.folder, run, is_gone, change_directly, kept, may_write, accounts.inbox
+        "G3",
+        accounts.folder,
+        run,
+        is_gone,
+        change_directly,
+        kept,
+        may_write,
+        accounts.inbox,
+        over_mcp,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pveops.cli.run import look_at
 from pveops.engine.apply import Consent, apply_plan
 from pveops.engine.change import request_change
 from pveops.engine.explain import Explanation, explain_run
@@ -29,6 +30,16 @@ def carry_out(world: World, ask: Ask) -> None:
     change = request_change(world.session, ask)
     if change.receipt is None:
         apply_plan(world.session, change.plan_id, Consent("code", world.code))
+
+
+def test_a_run_that_ends_while_one_looks_is_not_taken_for_left_unfinished(tmp_path: Path) -> None:
+    """Its row was read as running, and its process had ended when that was looked for."""
+    world = make_world(tmp_path)
+    carry_out(world, Ask("guest.shutdown", ("web02",)))
+    store = world.session.store
+    (ended,) = store.list_runs()
+    stale = ended._replace(state="running", pid=2**22, receipt=None)
+    assert look_at(store, stale) == (ended, "done")
 
 
 def test_what_went_well_needs_nothing(tmp_path: Path) -> None:

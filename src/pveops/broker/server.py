@@ -7,7 +7,6 @@ surroundings: no terminal, no files, no environment. Who asks is what the kernel
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import select
 import signal
@@ -27,8 +26,8 @@ from pveops.cli.broker_message import (
     send_message,
     unpack_asked,
 )
-from pveops.cli.call import Call
-from pveops.clock import SystemClock
+from pveops.cli.call import Served
+from pveops.cli.forward import check_brokered
 from pveops.context import Actor
 from pveops.errors import ConfigError, ConflictError, PolicyRefusedError, ProtocolError
 
@@ -150,27 +149,14 @@ def _carry_out(connection: socket.socket, settings: Settings, environ: Mapping[s
 
 def run_asked(asked: Asked, peer: Peer, environ: Mapping[str, str]) -> Told:
     """Carry out one command line for a peer."""
-    from pveops.cli.process import run_call
+    from pveops.cli.serve import carry_out
 
-    stdout, stderr = io.StringIO(), io.StringIO()
-    call = Call(
-        asked.program,
-        asked.arguments,
-        environ=environ,
-        clock=SystemClock(),
-        stdin=io.StringIO(asked.stdin),
-        stdout=stdout,
-        stderr=stderr,
-        may_detach=True,
-        actor=actor_of(peer, asked),
-    )
-    code = run_call(call)
-    return Told(code, stdout.getvalue(), stderr.getvalue())
+    return carry_out(asked, Served("broker", actor_of(peer, asked), check_brokered), environ)
 
 
 def actor_of(peer: Peer, asked: Asked) -> Actor:
     """An agent, whatever the caller says, and root no less: consent comes by the code alone."""
-    return Actor("agent", peer.name, asked.asserted, asked.has_read_free_text)
+    return Actor("agent", peer.name, asked.asserted, asked.has_read_free_text, asked.face)
 
 
 def _told(error: ConflictError | PolicyRefusedError) -> Told:

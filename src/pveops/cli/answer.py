@@ -106,6 +106,8 @@ class Written(NamedTuple):
 
     text: str
     code: int
+    envelope: str = ""
+    """The same as JSON, where that was wanted, too."""
 
 
 def limit_listing(answer: Answer, limit: int | None) -> Answer:

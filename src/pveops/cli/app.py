@@ -56,6 +56,7 @@ NOUNS = {
     "demo": ("pveops.cli.demo:command", "a simulated cluster to try everything on"),
     "skill": ("pveops.cli.skill:command", "the skill folder for agents: install, check"),
     "openclaw": ("pveops.cli.openclaw:group", "OpenClaw: setup, plugin, tell"),
+    "mcp": ("pveops.mcp.command:group", "the same commands for agents over MCP: serve, tools"),
     "completion": ("pveops.cli.completion:command", "completion for bash, zsh or fish"),
 }
 """Each noun: where its command is made, and what it is for."""

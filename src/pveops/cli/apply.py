@@ -103,10 +103,8 @@ def _given(
 def _read_signature(call: Call, place: str) -> str:
     if place == "-":
         return call.stdin.read(_MAX_SIGNATURE)
-    if call.is_brokered:
-        from pveops.cli.forward import NO_FILES
-
-        raise UsageError(NO_FILES, hint="pve-apply PLAN --signature - < FILE")
+    if call.served is not None:
+        raise UsageError(call.served.no_files, hint="pve-apply PLAN --signature - < FILE")
     try:
         with Path(place).open(encoding="ascii", errors="replace") as file:
             return file.read(_MAX_SIGNATURE)

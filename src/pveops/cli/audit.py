@@ -77,11 +77,12 @@ def verify(call: Call, anchor: str | None) -> Answer:
 
 def _compare(call: Call, place: str) -> int:
     """How many heads were found in the log. Raises AuditError for the first that is not."""
-    from pveops.cli.forward import NO_FILES
     from pveops.engine.audit_anchor import compare
 
-    if call.is_brokered:
-        raise UsageError(NO_FILES, hint="its owner compares: pve audit verify --anchor FILE")
+    if call.served is not None:
+        raise UsageError(
+            call.served.no_files, hint="its owner compares: pve audit verify --anchor FILE"
+        )
     try:
         with Path(place).open(encoding="utf-8", errors="replace") as file:
             found = compare(call.wiring.audit, iter(file))

@@ -1,11 +1,15 @@
-"""What goes over the broker's socket: one request, one reply, each a length and a JSON object."""
+"""A command line for another process, and its reply: each a length and a JSON object.
+
+This is what goes over the broker's socket, and to the processes of the MCP server.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -24,6 +28,9 @@ class Asked(NamedTuple):
     stdin: str = ""
     asserted: Mapping[str, str] = MappingProxyType({})
     has_read_free_text: bool = False
+    face: str = ""
+    has_envelope: bool = False
+    """Whether the answer is wanted as JSON, too."""
 
 
 class NoMessageError(ProtocolError):
@@ -36,21 +43,44 @@ class Told(NamedTuple):
     code: int
     stdout: str
     stderr: str = ""
+    envelope: str = ""
 
 
 def send_message(connection: socket.socket, value: dict[str, Any]) -> None:
     """Raises OSError."""
+    connection.sendall(encode_message(value))
+
+
+def encode_message(value: dict[str, Any]) -> bytes:
+    """The bytes of a message."""
     content = json.dumps(value).encode()
-    connection.sendall(_HEAD.pack(len(content)) + content)
+    return _HEAD.pack(len(content)) + content
 
 
 def receive_message(connection: socket.socket) -> dict[str, Any]:
     """Raises OSError, and ProtocolError for what is no message."""
-    (length,) = _HEAD.unpack(_exactly(connection, _HEAD.size))
+    return _decode(lambda length: _exactly(connection, length))
+
+
+def decode_message(content: bytes) -> dict[str, Any]:
+    """A message that has come whole. Raises ProtocolError for what is none."""
+    stream = io.BytesIO(content)
+
+    def read(length: int) -> bytes:
+        found = stream.read(length)
+        if len(found) < length:
+            raise ProtocolError("a message that is cut off")
+        return found
+
+    return _decode(read)
+
+
+def _decode(read: Callable[[int], bytes]) -> dict[str, Any]:
+    (length,) = _HEAD.unpack(read(_HEAD.size))
     if length > MAX_BYTES:
         raise ProtocolError(f"a message of {length} bytes")
     try:
-        value = json.loads(_exactly(connection, length))
+        value = json.loads(read(length))
     except ValueError as error:
         raise ProtocolError("a message that is no JSON") from error
     if not isinstance(value, dict):
@@ -95,12 +125,16 @@ def unpack_asked(value: dict[str, Any]) -> Asked:
         stdin=value.get("stdin", ""),
         asserted={str(key)[:60]: str(text)[:200] for key, text in list(asserted.items())[:8]},
         has_read_free_text=value.get("has_read_free_text") is True,
+        face="mcp" if value.get("face") == "mcp" else "",
+        has_envelope=value.get("has_envelope") is True,
     )
 
 
 def unpack_told(value: dict[str, Any]) -> Told:
     """A reply as it came in. Raises ProtocolError."""
-    code, stdout, stderr = value.get("code"), value.get("stdout"), value.get("stderr", "")
-    if not isinstance(code, int) or not isinstance(stdout, str) or not isinstance(stderr, str):
+    code = value.get("code")
+    texts = (value.get("stdout"), value.get("stderr", ""), value.get("envelope", ""))
+    kept = [text for text in texts if isinstance(text, str)]
+    if not isinstance(code, int) or len(kept) < len(texts):
         raise ProtocolError("a reply that does not fit")
-    return Told(code, stdout, stderr)
+    return Told(code, *kept)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, TextIO
 
 if TYPE_CHECKING:
     from pveops.cli.wiring import Connect, Wiring
@@ -35,10 +35,29 @@ class Options:
         self.wait_s: float | None = None
 
 
+class Served(NamedTuple):
+    """Whom a process carries a call out for that is not its own caller's.
+
+    Such a caller is never a person at a terminal, and none of our files are read for it.
+    """
+
+    by: Literal["broker", "mcp"]
+    actor: Actor
+    admit: Callable[[str], None]
+    """Called with an operation's id before it is carried out. Raises PveopsError."""
+
+    @property
+    def no_files(self) -> str:
+        """What is said to whoever names a file."""
+        name = "the broker" if self.by == "broker" else "the MCP server"
+        return f"{name} reads no files of its callers"
+
+
 class Call:
     """Made once a process, and handed to every command as click's `obj`.
 
-    actor: who asks, where that is known better than this process could tell: the broker knows.
+    served: for whom it is carried out, where that is somebody else.
+    has_envelope: whether the answer is wanted as the envelope of `--json`, too.
     may_detach: whether a long change may go on in another process; only a process that is ours
         alone may fork. connect: how to reach a cluster, where it is not by the configuration.
     """
@@ -55,7 +74,8 @@ class Call:
         stderr: TextIO,
         may_detach: bool = False,
         connect: Connect | None = None,
-        actor: Actor | None = None,
+        served: Served | None = None,
+        has_envelope: bool = False,
     ) -> None:
         self.program = program
         self.arguments = tuple(arguments)
@@ -72,9 +92,11 @@ class Call:
         """Where a run tells how far it is, while somebody watches."""
         self.claimed_run = ""
         """The run that this call began, as soon as there is one."""
-        self.is_brokered = actor is not None
-        """Whether the broker carries this out for somebody else."""
-        self._actor = actor
+        self.served = served
+        self.has_envelope = has_envelope
+        self.envelope = ""
+        """The answer as JSON, once it was written, where it is wanted."""
+        self._actor = served.actor if served is not None else None
         self._connect = connect
         self._wiring: Wiring | None = None
 
@@ -114,6 +136,11 @@ class Call:
         if self.options.is_unattended and self._actor.kind == "agent":
             return self._actor._replace(kind="unattended")
         return self._actor
+
+    @property
+    def is_brokered(self) -> bool:
+        """Whether the broker carries this out for somebody else."""
+        return self.served is not None and self.served.by == "broker"
 
     @property
     def is_person(self) -> bool:

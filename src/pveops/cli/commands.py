@@ -65,20 +65,36 @@ class Command(click.Command):
         self._examples = examples
         self.params.extend(_everywhere(hidden=True))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, once it is known that this is carried out for whoever asks.
+
+        That is decided for the command that click has found, so that no trick with words makes
+        another one of it; and before any word is looked at, since some name files.
+        """
+        call = ctx.find_object(Call)
+        if call is not None and call.served is not None and args != ["--help"]:
+            call.served.admit(self._id(ctx))
+        return super().parse_args(ctx, args)
+
+    def _id(self, ctx: click.Context) -> str:
+        words = ctx.command_path.split()[1:] or [ctx.command_path]
+        return self.operation or ".".join(words)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run it, having noted in the call what is being run."""
         call = ctx.find_object(Call)
         if call is not None:
-            words = ctx.command_path.split()[1:] or [ctx.command_path]
-            call.operation = self.operation or ".".join(words)
-            if call.is_brokered:
-                from pveops.cli.forward import check_brokered
-
-                check_brokered(call.operation)
+            call.operation = self._id(ctx)
             if call.options.is_look_only:
                 from pveops.cli.reading import check_reading
 
                 check_reading(call.operation)
+            if call.served is not None:
+                from pveops.cli.forward import forward
+
+                written = forward(call)
+                if written is not None:
+                    return written
         return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

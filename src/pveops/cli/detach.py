@@ -132,7 +132,7 @@ class _Worker:
         elif "said" in message:
             self._call.stderr.write(message["said"])
         else:
-            self._final = Written(message["text"], message["code"])
+            self._final = Written(message["text"], message["code"], message["envelope"])
 
     def _stop_unclaimed(self) -> None:
         """The caller has left: what has not begun does not begin; what has, goes on.
@@ -217,7 +217,7 @@ def _work_and_leave(
 
         written = _answer(call, work, claimed)
         code = written.code
-        _report(pipe, {"text": written.text, "code": written.code})
+        _report(pipe, written._asdict())
         call.close()
     finally:
         os._exit(code)

@@ -32,6 +32,7 @@ def emit(call: Call, outcome: Answer | Written) -> int:
         show(answer, call)
         return answer.code
     written = outcome if isinstance(outcome, Written) else write(call, outcome)
+    call.envelope = written.envelope
     try:
         call.stdout.write(written.text)
         call.stdout.flush()
@@ -47,17 +48,22 @@ def emit(call: Call, outcome: Answer | Written) -> int:
 def write(call: Call, answer: Answer) -> Written:
     """The answer as the characters that go out. Raises UsageError for unknown fields."""
     answer = prepare(call, answer)
+    envelope = ""
+    if call.has_envelope:
+        from pveops.cli.jsonout import render_short_json
+
+        envelope = render_short_json(answer, is_full=call.options.is_full)
     if call.options.as_json:
         from pveops.cli.jsonout import render_json
 
-        return Written(render_json(answer), answer.code)
+        return Written(envelope or render_json(answer), answer.code, envelope)
     from pveops.cli.text import MAX_CHARS, render_text
     from pveops.redact import redact
 
     limit = None if call.options.is_full else MAX_CHARS
     more = "a higher --limit" if call.options.limit else f"{call.line} --full"
     shown = render_text(answer, limit=limit, more=more)
-    return Written(redact(shown.text), answer.code)
+    return Written(redact(shown.text), answer.code, envelope)
 
 
 def prepare(call: Call, answer: Answer) -> Answer:

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pveops.cli.answer import Written
 from pveops.cli.broker_message import (
     Asked,
     Told,
@@ -33,8 +34,8 @@ _MAX_STDIN = 1 << 20
 NO_FILES = "the broker reads no files of its callers"
 
 
-def forward(call: Call) -> Told | None:
-    """The broker's reply; None when this process carries the command out itself.
+def forward(call: Call) -> Written | None:
+    """The broker's answer; None when this process carries the command out itself.
 
     Raises ConfigError when the broker cannot be reached, OutcomeUnknownError when it was asked and
     gave no reply.
@@ -57,8 +58,12 @@ def forward(call: Call) -> Told | None:
         stdin=call.stdin.read(_MAX_STDIN) if "-" in arguments else "",
         asserted=dict(call.actor.asserted),
         has_read_free_text=has_read_free_text(call),
+        face=call.actor.face,
+        has_envelope=call.has_envelope,
     )
-    return ask_broker(path, asked)
+    told = ask_broker(path, asked)
+    call.stderr.write(told.stderr)
+    return Written(told.stdout, told.code, told.envelope)
 
 
 def belongs_to_broker(arguments: Sequence[str]) -> bool:

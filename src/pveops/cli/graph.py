@@ -190,6 +190,8 @@ def _graph(
     subjects = choose(read_inventory(call.wiring.reader))
     _check_count(subjects, chosen)
     name = f"pve-{chosen.name}-{'-'.join(each.label for each in subjects[:2])}"
+    if out and call.served is not None:
+        raise UsageError(call.served.no_files, hint="without --out: blocks in text")
     path = choose_path(out, PICTURE, name) if out else None
     if path is not None:
         check_free(path, PICTURE, may_replace=replace)

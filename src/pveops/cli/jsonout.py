@@ -15,8 +15,11 @@ from typing import Any
 
 import msgspec
 
-from pveops.cli.answer import Answer
+from pveops.cli.answer import Answer, limit_listing
 from pveops.redact import redact, redact_value
+
+_MAX_CHARS = 12_000
+_MAX_FULL_CHARS = 400_000
 
 
 def render_json(answer: Answer) -> str:
@@ -27,6 +30,19 @@ def render_json(answer: Answer) -> str:
         # Only now the slow way, member by member: cutting in the encoded text could break it.
         text = msgspec.json.encode(_clean_texts(msgspec.to_builtins(members))).decode()
     return text + "\n"
+
+
+def render_short_json(answer: Answer, *, is_full: bool) -> str:
+    """The envelope with no more rows of its list than fit; `truncated` tells how many there are.
+
+    For callers that are given it unasked. Whoever asks for the full answer gets far more.
+    """
+    limit = _MAX_FULL_CHARS if is_full else _MAX_CHARS
+    text, shown = render_json(answer), answer.listing
+    while len(text) > limit and shown is not None and shown.rows and answer.data is None:
+        answer = limit_listing(answer, len(shown.rows) * limit // len(text) * 9 // 10)
+        text, shown = render_json(answer), answer.listing
+    return text
 
 
 def _envelope(answer: Answer) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pveops.cli.answer import Written
 from pveops.cli.call import Call
 from pveops.cli.emit import UnwrittenError
 from pveops.cli.failure import Terminated, answer_of
@@ -16,7 +15,7 @@ from pveops.errors import InternalError
 if TYPE_CHECKING:
     import click
 
-    from pveops.cli.broker_message import Told
+    from pveops.cli.answer import Written
 
 _OWN_NOUNS = frozenset(
     {
@@ -27,6 +26,7 @@ _OWN_NOUNS = frozenset(
         "doctor",
         "find",
         "init",
+        "mcp",
         "schema",
         "secrets",
         "skill",
@@ -61,10 +61,9 @@ def run_call(call: Call) -> int:
 
     outcome: Any
     try:
-        told = _forward(call)
-        if told is not None:
-            call.stderr.write(told.stderr)
-            return emit(call, Written(told.stdout, told.code))
+        written = _forward(call)
+        if written is not None:
+            return emit(call, written)
         outcome = root_of(call.program).main(
             args=list(call.arguments), prog_name=call.program, standalone_mode=False, obj=call
         )
@@ -79,10 +78,10 @@ def run_call(call: Call) -> int:
         call.close()
 
 
-def _forward(call: Call) -> Told | None:
+def _forward(call: Call) -> Written | None:
     """What the broker says, where the profile has one and the command is its business."""
     first = next((word for word in call.arguments if not word.startswith("-")), "")
-    if call.is_brokered or first in _OWN_NOUNS:
+    if call.served is not None or first in _OWN_NOUNS:
         return None
     from pveops.cli.forward import forward
 

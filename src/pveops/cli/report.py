@@ -44,6 +44,8 @@ def command(call: Call, since: str, html: str, replace: bool, tell: bool) -> Ans
     from pveops.monitor.digest_text import judge_digest, tell_digest
 
     span = _span(since)
+    if html and call.served is not None:
+        raise UsageError(call.served.no_files, hint="without --html: the text")
     path = choose_path(html, PAGE, f"pve-report-{since}") if html else None
     if path is not None:
         check_free(path, PAGE, may_replace=replace)

@@ -46,7 +46,7 @@ def _token_of(profile: Profile, tier: int) -> Profile:
 
 
 def _check_person(call: Call) -> None:
-    if call.is_brokered or not call.is_person:
+    if call.served is not None or not call.is_person:
         raise RefusedError(
             "a token is rotated by a person at a terminal, who logs in to PVE for it",
             hint="a person runs it: pve secrets rotate",

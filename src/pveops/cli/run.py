@@ -15,7 +15,7 @@ from pveops.errors import PendingError
 if TYPE_CHECKING:
     from pveops.cli.detach import OnClaimed
     from pveops.engine.explain import Explanation
-    from pveops.engine.store import RunRow
+    from pveops.engine.store import RunRow, Store
 
 group = Group("run", help="Runs: plans being carried out, and their receipts.")
 
@@ -46,10 +46,11 @@ _LOOK_S = 1.0
 @click.pass_obj
 def list_runs(call: Call) -> Answer:
     """List runs, the newest first."""
-    rows = call.wiring.store.list_runs(500)
-    open_ = sum(row.state == "running" for row in rows)
-    listing = Listing(rows, lambda row: _item(call, row), _FIELDS, _COLUMNS)
-    lost = next((row for row in rows if _state(row) == "abandoned"), None)
+    store = call.wiring.store
+    rows = [look_at(store, row) for row in store.list_runs(500)]
+    open_ = sum(row.state == "running" for row, _ in rows)
+    listing = Listing(rows, lambda seen: _item(call, *seen), _FIELDS, _COLUMNS)
+    lost = next((row for row, state in rows if state == "abandoned"), None)
     next_ = (f"pve run resume {lost.id}",) if lost is not None else ()
     return Answer(
         f"{count_of(len(rows), 'run')}, {open_} not ended", blocks=(listing,), next=next_
@@ -68,7 +69,16 @@ def _state(row: RunRow) -> str:
     return receipt.status if receipt is not None else row.state
 
 
-def _item(call: Call, row: RunRow) -> dict[str, Any]:
+def look_at(store: Store, row: RunRow) -> tuple[RunRow, str]:
+    """The row, and its state. Where its process is gone it may have ended since it was read."""
+    state = _state(row)
+    if state != "abandoned":
+        return row, state
+    again = store.get_run(row.id)
+    return again, _state(again)
+
+
+def _item(call: Call, row: RunRow, state: str) -> dict[str, Any]:
     from pveops.engine.apply import read_receipt
     from pveops.operations.plan import decode_plan
 
@@ -77,7 +87,7 @@ def _item(call: Call, row: RunRow) -> dict[str, Any]:
     receipt = read_receipt(row)
     return {
         "id": row.id,
-        "state": _state(row),
+        "state": state,
         "operation": plan.operation,
         "targets": ",".join(item.target.id for item in plan.items[:8]),
         "created": row.created,
@@ -93,7 +103,8 @@ def _item(call: Call, row: RunRow) -> dict[str, Any]:
 @click.pass_obj
 def show_run(call: Call, run: str) -> Answer:
     """Show what became of a run. Exit 0 whatever that was: this only looks."""
-    return _told(call, call.wiring.store.get_run(run))._replace(code=0, error=None)
+    store = call.wiring.store
+    return _told(call, *look_at(store, store.get_run(run)))._replace(code=0, error=None)
 
 
 @group.command("explain", operation="run.explain")
@@ -110,9 +121,9 @@ def explain(call: Call, run: str) -> Answer:
     from pveops.operations.plan import decode_plan
 
     store = call.wiring.store
-    row = store.get_run(run)
+    row, state = look_at(store, store.get_run(run))
     plan = decode_plan(store.get_plan(row.plan).json)
-    entries, is_at_work = store.read_entries(row.id), _state(row) == "running"
+    entries, is_at_work = store.read_entries(row.id), state == "running"
     receipt = None if is_at_work else read_receipt(row)
     rows = explain_run(row.id, plan, receipt, entries, is_at_work=is_at_work)
     open_ = [each for each in rows if each.status not in {"done", "already"}]
@@ -149,26 +160,25 @@ def wait_run(call: Call, run: str) -> Answer:
     store = call.wiring.store
     pause_s = _FIRST_LOOK_S
     while True:
-        row = store.get_run(run)
+        row, state = look_at(store, store.get_run(run))
         left_s = patience_s(call)
-        if _state(row) != "running" or (left_s is not None and left_s <= 0):
-            return _told(call, row)
+        if state != "running" or (left_s is not None and left_s <= 0):
+            return _told(call, row, state)
         call.clock.sleep(pause_s if left_s is None else min(pause_s, left_s))
         pause_s = min(_LOOK_S, pause_s * 2)
 
 
-def _told(call: Call, row: RunRow) -> Answer:
+def _told(call: Call, row: RunRow, state: str) -> Answer:
     from pveops.cli.changes import answer_of_receipt
     from pveops.cli.failure import answer_of_error
     from pveops.engine.apply import read_receipt
 
-    state = _state(row)
     receipt = read_receipt(row)
     if state not in {"running", "abandoned"} and receipt is not None:
         return answer_of_receipt(receipt)
     from pveops.cli.run_progress import describe_progress, list_progress
 
-    facts = _item(call, row)
+    facts = _item(call, row, state)
     progress = list_progress(call, row)
     what = f"{row.id} ({facts['operation']} of {facts['targets']})"
     if state == "running":

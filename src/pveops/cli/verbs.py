@@ -11,7 +11,6 @@ import click
 from pveops.cli.answer import Answer, Written
 from pveops.cli.call import Call
 from pveops.cli.commands import Command, wait_option
-from pveops.cli.forward import NO_FILES
 from pveops.cli.selectors import selector_of, selector_options
 from pveops.errors import UsageError
 from pveops.operations.catalog import get_operation
@@ -103,8 +102,8 @@ def _read_file(context: click.Context, option: click.Parameter, path: str | None
     if path is None:
         return None
     call = context.find_object(Call)
-    if call is not None and call.is_brokered and path != "-":
-        message = f"{NO_FILES}; send it on standard input: - < {path[:80]}"
+    if call is not None and call.served is not None and path != "-":
+        message = f"{call.served.no_files}; give its text on standard input: -"
         raise click.BadParameter(message, context, option)
     if call is not None and path == "-":
         return str(call.stdin.read(_MAX_FILE))

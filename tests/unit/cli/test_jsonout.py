@@ -6,7 +6,7 @@ import json
 import secrets
 
 from pveops.cli.answer import Answer, Column, Listing
-from pveops.cli.jsonout import render_json
+from pveops.cli.jsonout import render_json, render_short_json
 from pveops.operations.findings import Finding
 from pveops.redact import MASK, register_secret
 
@@ -26,6 +26,20 @@ def test_a_list_tells_its_total_and_its_items():
     assert envelope["changed"] is False
     assert envelope["data"] == {"total": 9, "items": [{"a": 1}, {"a": 2}]}
     assert envelope["truncated"] == {"shown": 2, "total": 9}
+
+
+def test_a_list_that_is_too_long_to_be_given_unasked_is_cut_and_says_so():
+    rows = [{"name": f"guest-{number}"} for number in range(20_000)]
+    answer = Answer("v", blocks=(Listing(rows, dict, ("name",), (Column("name"),)),))
+    for is_full, limit in ((False, 12_000), (True, 400_000)):
+        text = render_short_json(answer, is_full=is_full)
+        envelope = json.loads(text)
+        shown = len(envelope["data"]["items"])
+        assert limit / 2 < len(text) <= limit
+        assert envelope["data"]["total"] == 20_000
+        assert envelope["truncated"] == {"shown": shown, "total": 20_000}
+    short = answer._replace(blocks=(answer.blocks[0]._replace(rows=rows[:9]),))
+    assert render_short_json(short, is_full=False) == render_json(short)
 
 
 def test_the_codes_of_errors_and_findings_are_not_taken_for_secrets():
