@@ -52,6 +52,8 @@ class Connection(NamedTuple):
     None: one token does everything."""
     monitor: MonitorConfig = MonitorConfig()
     """From when on the monitor tells something."""
+    tells_runs: bool = True
+    """Whether a person is told of the end of a run that outlived its caller."""
 
 
 Connect = Callable[["Call", "Wiring"], Connection]
