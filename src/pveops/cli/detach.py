@@ -108,7 +108,8 @@ class _Worker:
         finally:
             self._stop_listening()
         if self._final is not None:
-            os.waitpid(self._pid, 0)
+            if not self._tells:  # else it may still have a message to send, which takes seconds
+                os.waitpid(self._pid, 0)
             return self._final
         return self._without_answer()
 
