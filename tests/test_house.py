@@ -87,9 +87,3 @@ def test_the_generated_pages_are_current() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-
-def test_the_skill_is_in_order() -> None:
-    from pveops.cli.skill import find_problems
-
-    assert list(find_problems(ROOT / "skills" / "proxmox")) == []

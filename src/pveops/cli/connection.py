@@ -51,6 +51,7 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
         documents=_https(call, profile, endpoints[0], root=""),
         endpoints=tuple((name, Authenticated(each, auth)) for name, each in transports),
         actor=profile.actor,
+        tells_runs=profile.tell.runs,
         open_writer=open_writer if profile.tier_tokens else None,
         broker=profile.broker_socket,
     )
@@ -97,6 +98,7 @@ def _on_node(call: Call, paths: Paths, name: str, profile: Profile) -> Connectio
         consent=profile.consent,
         monitor=profile.monitor,
         actor=profile.actor,
+        tells_runs=profile.tell.runs,
     )
 
 

@@ -4,11 +4,13 @@ An agent's shell gives up on a command after some seconds and may kill it; a cha
 be cut off nor be forgotten by that. So the work is done by a child that was forked before any
 thread, socket or database handle existed and that holds nothing of the caller: a session of its
 own, and none of the caller's pipes. It reports over a pipe; what becomes of it stands in the
-store, whoever listens.
+store, whoever listens. When nobody listens any more at its end, a person is told
+(`engine.telling`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -16,12 +18,11 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from pveops.cli.answer import Answer, Written
+from pveops.cli.answer import Answer, Lines, Written
 from pveops.cli.failure import Terminated, answer_of
-from pveops.errors import InternalError, OutcomeUnknownError, PendingError
+from pveops.errors import InternalError, OutcomeUnknownError, PendingError, StoreError
 
 if TYPE_CHECKING:
     from pveops.cli.call import Call
@@ -57,13 +58,19 @@ def _in_foreground(call: Call, work: Work) -> Answer:
     def note(run: str) -> None:
         call.claimed_run = run
 
-    if not call.has_rich_view:
-        return work(note)
-    from pveops.cli.rich_view import run_progress
+    def at_work() -> Answer:
+        if not call.has_rich_view:
+            return work(note)
+        from pveops.cli.rich_view import run_progress
 
-    with run_progress(call) as on_progress:
-        call.on_progress = on_progress
-        return work(note)
+        with run_progress(call) as on_progress:
+            call.on_progress = on_progress
+            return work(note)
+
+    answer = at_work()
+    if call.claimed_run:
+        _tell_person(call, answer)
+    return answer
 
 
 class _Worker:
@@ -76,14 +83,16 @@ class _Worker:
         self._is_over = False
         sys.stdout.flush()
         sys.stderr.flush()
+        self._tells = False
         self._pipe, writing = os.pipe()
+        listening, self._ear = os.pipe()
         # From the fork until somebody listens, a signal must not lose what the worker has begun.
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
         self._pid = os.fork()
         if self._pid == 0:
-            os.close(self._pipe)
-            _work_and_leave(call, work, writing, self._mask)
+            _work_and_leave(call, work, _Ends(writing, listening), self._mask)
         os.close(writing)
+        os.close(listening)
 
     def watch(self) -> Answer | Written:
         """The worker's answer, or "pending" when it takes longer than the caller has time."""
@@ -97,11 +106,28 @@ class _Worker:
             self._stop_unclaimed()
             raise
         finally:
-            os.close(self._pipe)
+            self._stop_listening()
         if self._final is not None:
-            os.waitpid(self._pid, 0)
+            if not self._tells:  # else it may still have a message to send, which takes seconds
+                os.waitpid(self._pid, 0)
             return self._final
         return self._without_answer()
+
+    def _stop_listening(self) -> None:
+        """Confirm what was heard. What was not heard is promised to the person, where one is told.
+
+        The worker learns it by the closed pipe. The promise is for when it is killed before.
+        """
+        if self._final is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._ear, b"\n")
+        elif self._tells and not self._is_over:
+            from pveops.engine.telling import promise
+
+            with contextlib.suppress(StoreError):
+                promise(self._call.wiring.store, self._call.claimed_run, self._call.clock.now())
+        os.close(self._ear)
+        os.close(self._pipe)
 
     def _listen(self, ends: float) -> bool:
         """Take one message; False when there is nothing more to wait for.
@@ -129,6 +155,7 @@ class _Worker:
     def _take(self, message: dict[str, Any]) -> None:
         if "run" in message:
             self._call.claimed_run = message["run"]
+            self._tells = message["tells"]
         elif "said" in message:
             self._call.stderr.write(message["said"])
         else:
@@ -155,10 +182,13 @@ class _Worker:
             error = PendingError(
                 f"{run} goes on in the background",
                 hint=f"pve run wait {run}",
-                details={"run": run},
+                details={"run": run, "is_told_at_end": self._tells},
             )
             pending = answer_of_error(self._call.operation, error)
-            return pending._replace(verdict=f"pending: {error.message}", changed=None)
+            told = ("the person gets a message when it ends",) if self._tells else ()
+            return pending._replace(
+                verdict=f"pending: {error.message}", changed=None, blocks=(Lines(told),)
+            )
         if run:
             lost = OutcomeUnknownError(
                 f"the worker of {run} ended without a word",
@@ -172,7 +202,7 @@ class _Worker:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
     """What was read from the worker is also kept before a signal may interrupt us."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
@@ -193,15 +223,26 @@ class _Voice(io.TextIOBase):
         return len(text)
 
 
+class _Ends(NamedTuple):
+    """What the worker holds of its caller: where it speaks, and where it learns it was heard."""
+
+    voice: int
+    ear: int
+
+    def was_heard(self) -> bool:
+        """Waits until the caller has taken the answer, or has gone without it."""
+        return bool(os.read(self.ear, 1))
+
+
 def _work_and_leave(
-    call: Call, work: Work, pipe: int, mask: set[signal.Signals | int]
+    call: Call, work: Work, ends: _Ends, mask: set[signal.Signals | int]
 ) -> NoReturn:
     """The child's whole life. It never returns into the parent's stack."""
     code = 1
     try:
         os.setsid()
-        _let_go_of_the_caller(pipe)
-        call.stderr = _Voice(pipe)  # type: ignore[assignment]
+        _let_go_of_the_caller(ends)
+        call.stderr = _Voice(ends.voice)  # type: ignore[assignment]
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
         def stop_if_unclaimed(_number: int, _frame: object) -> None:
@@ -213,33 +254,74 @@ def _work_and_leave(
 
         def claimed(run: str) -> None:
             call.claimed_run = run
-            _report(pipe, {"run": run})
+            _report(ends.voice, {"run": run, "tells": _tells(call)})
 
-        written = _answer(call, work, claimed)
+        answer, written = _answer(call, work, claimed)
         code = written.code
-        _report(pipe, written._asdict())
+        _report(ends.voice, written._asdict())
+        if call.claimed_run:
+            _tell_person(call, answer, is_heard=ends.was_heard())
         call.close()
     finally:
         os._exit(code)
 
 
-def _answer(call: Call, work: Work, claimed: OnClaimed) -> Written:
+def _answer(call: Call, work: Work, claimed: OnClaimed) -> tuple[Answer, Written]:
     from pveops.cli.emit import write
 
     try:
-        return write(call, work(claimed))
+        answer = work(claimed)
+        return answer, write(call, answer)
     except BaseException as problem:  # noqa: BLE001 - the parent prints what it came to
         call.options.fields = ()
-        return write(call, answer_of(call, problem))
+        answer = answer_of(call, problem)
+        return answer, write(call, answer)
 
 
-def _let_go_of_the_caller(pipe: int) -> None:
+def _tells(call: Call) -> bool:
+    """Whether the profile names a way to a person, and wants the ends of runs told there."""
+    if not call.is_wired:
+        return False
+    connection = call.wiring.connection
+    return connection.tells_runs and connection.consent.is_set
+
+
+def _tell_person(call: Call, answer: Answer, *, is_heard: bool = True) -> None:
+    """Send the message about the run's end where one is owed.
+
+    It is when nobody heard the answer now, or when whoever began the run had gone. A run that
+    goes on in the cluster has not ended; what is owed stays owed.
+    """
+    from pveops.engine.senders import make_sender
+    from pveops.engine.telling import compose, keep_promise, promise, waive
+
+    if answer.code == PendingError.exit_code or not _tells(call):
+        return
+    store, run, now = call.wiring.store, call.claimed_run, call.clock.now()
+    sender = make_sender(call.wiring.connection.consent)
+    if sender is None:
+        return
+    try:
+        if not is_heard:
+            promise(store, run, now)
+        if call.is_person:
+            waive(store, run, now)
+            return
+        next_ = answer.next[0] if answer.code and answer.next else ""
+        keep_promise(store, run, sender, compose(answer.verdict, run, next_), now)
+    except StoreError:
+        return  # the run's own end is in the store, or was told to have been lost
+
+
+def _let_go_of_the_caller(ends: _Ends) -> None:
     """The caller's shell waits until nobody holds its pipes any more."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nothing, descriptor)
-    os.closerange(3, pipe)
-    os.closerange(pipe + 1, 256)
+    low, high = sorted(ends)
+    os.closerange(3, low)
+    os.closerange(low + 1, high)
+    os.closerange(high + 1, 256)
 
 
 def _report(pipe: int, message: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -295,10 +294,9 @@ def _title(metric: Metric, subjects: Sequence[Subject], *, peak: bool) -> str:
 
 def _draw(call: Call, path: Any, chart: Chart, title: str, where: str) -> None:
     from pveops.cli.outfile import write_file
-    from pveops.monitor.plot import draw_png
+    from pveops.monitor.plot import draw_png, keep_fonts_in
 
-    # matplotlib keeps a cache of fonts; ours is a place that can be written to.
-    os.environ.setdefault("MPLCONFIGDIR", str(call.wiring.paths.state_dir / "cache" / "plots"))
+    keep_fonts_in(call.wiring.paths.state_dir / "cache" / "plots")
     write_file(path, draw_png(chart, title, where))
 
 

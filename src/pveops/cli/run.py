@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pveops.cli.answer import Answer, Column, Lines, Listing, Written
+from pveops.cli.answer import Answer, Column, Facts, Lines, Listing, Written
 from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options, wait_option
@@ -175,7 +175,7 @@ def _told(call: Call, row: RunRow, state: str) -> Answer:
 
     receipt = read_receipt(row)
     if state not in {"running", "abandoned"} and receipt is not None:
-        return answer_of_receipt(receipt)
+        return _with_message(call, row, answer_of_receipt(receipt))
     from pveops.cli.run_progress import describe_progress, list_progress
 
     facts = _item(call, row, state)
@@ -195,7 +195,28 @@ def _told(call: Call, row: RunRow, state: str) -> Answer:
         )
     verdict = f"pending: {error.message}"
     answer = answer_of_error("", error)
-    return answer._replace(verdict=verdict, data=facts, changed=None, blocks=(progress,))
+    answer = answer._replace(verdict=verdict, data=facts, changed=None, blocks=(progress,))
+    return _with_message(call, row, answer)
+
+
+def _with_message(call: Call, row: RunRow, answer: Answer) -> Answer:
+    """The answer, with what became of the message to the person, where one was called for."""
+    from pveops.cli.cells import format_time
+    from pveops.engine.telling import find_telling
+
+    telling = find_telling(call.wiring.store, row.id)
+    if telling is None:
+        return answer
+    when = format_time(telling.at)
+    text = {
+        "promised": "the person gets one when it ends",
+        "sending": f"begun {when}; whether it arrived is not known",
+        "sent": f"the person got one ({when})",
+        "failed": f"the person could not be told ({when}): {telling.problem}",
+        "seen": f"none: a person was there at the end ({when})",
+    }[telling.state]
+    data = {**(answer.data or {}), "message": telling._asdict()}
+    return answer._replace(data=data, blocks=(*answer.blocks, Facts((("message", text),))))
 
 
 @group.command("resume", operation="run.resume")

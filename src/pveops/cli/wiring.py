@@ -54,6 +54,8 @@ class Connection(NamedTuple):
     """From when on the monitor tells something."""
     broker: str = ""
     """The socket of the broker that changes things, and keeps the records of that; empty: none."""
+    tells_runs: bool = True
+    """Whether a person is told of the end of a run that outlived its caller."""
 
 
 Connect = Callable[["Call", "Wiring"], Connection]

@@ -16,6 +16,7 @@ from pveops.config.profiles import (
     EndpointConfig,
     MonitorConfig,
     Profile,
+    TellConfig,
     TierToken,
     Timeouts,
     TrustKind,
@@ -103,6 +104,10 @@ class _Monitor(_Strict, frozen=True):
         )
 
 
+class _Tell(_Strict, frozen=True):
+    runs: bool = TellConfig().runs
+
+
 class _Timeouts(_Strict, frozen=True):
     connect_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 5.0
     read_s: Annotated[float, msgspec.Meta(ge=5, le=600)] = 35.0
@@ -132,6 +137,7 @@ class _Profile(_Strict, frozen=True):
     identity_file: AbsolutePath | None = None
     timeouts: _Timeouts = _Timeouts()
     monitor: _Monitor = _Monitor()
+    tell: _Tell = _Tell()
     proxy: bool = False
     actor: ActorDefault = "auto"
     broker: AbsolutePath | None = None
@@ -233,6 +239,7 @@ def _to_profile(item: _Profile) -> Profile:
             TierToken(tier, each.token_file or "", each.secret.command if each.secret else ())
             for tier, each in sorted(item.tokens.items())
         ),
+        tell=TellConfig(item.tell.runs),
     )
 
 

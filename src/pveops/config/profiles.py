@@ -81,6 +81,13 @@ class MonitorConfig(NamedTuple):
     """How long it has to be gone."""
 
 
+class TellConfig(NamedTuple):
+    """What a person is told of unasked, over the way that `ConsentConfig` names."""
+
+    runs: bool = True
+    """The end of a run that took longer than its caller waited."""
+
+
 class TierToken(NamedTuple):
     """The token that plans up to a tier are carried out with."""
 
@@ -117,6 +124,7 @@ class Profile(NamedTuple):
     """What gives the token instead of a file, as `config.resolver` asks it."""
     tier_tokens: tuple[TierToken, ...] = ()
     """Tokens for changes, the lowest tier first; none: the one token does everything."""
+    tell: TellConfig = TellConfig()
 
     @property
     def broker_socket(self) -> str:
@@ -330,4 +338,5 @@ def _restore_profile(values: list[Any]) -> Profile:
         monitor=MonitorConfig(*raw.monitor),
         token_command=tuple(raw.token_command),
         tier_tokens=tuple(TierToken(t, file, tuple(c)) for t, file, c in raw.tier_tokens),
+        tell=TellConfig(*raw.tell),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import warnings
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from pveops.errors import ConfigError
 from pveops.monitor.chart import Chart, Line, format_number, list_ticks, tell_numbers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.ticker import Locator
@@ -31,6 +34,11 @@ _SHORT_LABEL, _LONGEST_LABEL = 22, 36
 _WIDE_GAP = 0.12
 _MANY = 3
 """From so many lines on the area below is not coloured: it would be mud."""
+
+
+def keep_fonts_in(folder: Path) -> None:
+    """Where matplotlib keeps its list of fonts: a place that can be written to."""
+    os.environ.update({"MPLCONFIGDIR": str(folder)})
 
 
 def draw_png(chart: Chart, title: str, subtitle: str) -> bytes:
