@@ -59,8 +59,17 @@ class Backing:
     reserved_bytes: int = 0
     """Free, and not for us."""
     is_online: bool = True
+    growth_bytes_s: float = 0.0
+    """How fast what is not a volume grows, since `grown_at`."""
+    grown_at: float = 0.0
     volumes: dict[str, Volume] = field(default_factory=dict)
     """By volume name."""
+
+    def used_bytes(self, now: float) -> int:
+        """How much is taken at that moment."""
+        grown = self.growth_bytes_s * (now - self.grown_at)
+        volumes = sum(volume.used_bytes for volume in self.volumes.values())
+        return min(max(0, int(self.used_elsewhere_bytes + grown) + volumes), self.total_bytes)
 
 
 class Usage(NamedTuple):
@@ -205,8 +214,7 @@ class Storages:
         if not self.is_active(storage, node):
             return Usage(0, 0, 0)
         backing = self.backing(storage, node)
-        used = backing.used_elsewhere_bytes + sum(v.used_bytes for v in backing.volumes.values())
-        used = min(used, backing.total_bytes)
+        used = backing.used_bytes(node.cluster.timeline.now())
         return Usage(
             backing.total_bytes, used, max(0, backing.total_bytes - used - backing.reserved_bytes)
         )

@@ -103,8 +103,9 @@ def node_figures(call: Call, node: Node) -> dict[str, Any]:
     used = sum(memory_bytes(guest) for guest in guests)
     root = call.cluster.storages.definitions.get("local")
     usage = call.cluster.storages.usage(root, node) if root is not None else None
+    busy = node.hardware.load.cpu
     return {
-        "cpu": round(min(0.95, 0.02 + 0.015 * len(guests)), 4),
+        "cpu": round(min(0.95, 0.02 + 0.015 * len(guests)), 4) if busy is None else busy,
         "maxcpu": node.cpus,
         "mem": min(node.memory_bytes, int(used * 0.7) + (2 << 30)),
         "maxmem": node.memory_bytes,

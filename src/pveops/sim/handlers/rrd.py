@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pveops.sim.call import Call
@@ -42,18 +43,21 @@ def _moments(call: Call) -> list[int]:
     return list(range(newest - step * count, newest, step))
 
 
-def _rows(call: Call, since: float | None, values: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(
+    call: Call, since: float | None, values: Callable[[int], dict[str, Any]]
+) -> list[dict[str, Any]]:
     """What was measured since the start of the thing; before that, rows hold their time alone."""
     rows = [
-        {"time": moment} | (values if since is not None and moment >= since else {})
+        {"time": moment} | (values(moment) if since is not None and moment >= since else {})
         for moment in _moments(call)
     ]
     is_new = call.node.version.at_least("9.2")
     return rows[:-1] if is_new and rows and len(rows[-1]) == 1 else rows
 
 
-def _pressures(call: Call) -> dict[str, float]:
-    return dict.fromkeys(_PRESSURES, 0.0) if call.node.version.major >= 9 else {}
+def _pressures(call: Call, told: dict[str, float]) -> dict[str, float]:
+    """Pressure stall information, which 9.0 began to keep."""
+    return {name: told.get(name, 0.0) for name in _PRESSURES if call.node.version.major >= 9}
 
 
 @routes.get(*(f"{path}/rrddata" for path in _GUESTS))
@@ -61,10 +65,11 @@ def get_guest_data(call: Call) -> list[dict[str, Any]]:
     """Load, memory and traffic of a guest."""
     guest = call.cluster.guests.get(call.params["vmid"])
     if guest is None or guest.process is None:
-        return _rows(call, None, {})
+        return _rows(call, None, lambda _: {})
     figures = guest_figures(call.cluster, call.node, guest)
     values = {name: figures[name] for name in _GUEST_MEMBERS if name in figures}
-    return _rows(call, guest.process.started_at, values | _pressures(call))
+    values |= _pressures(call, {})
+    return _rows(call, guest.process.started_at, lambda _: values)
 
 
 @routes.get("/nodes/{node}/rrddata")
@@ -78,11 +83,13 @@ def get_node_data(call: Call) -> list[dict[str, Any]]:
     ]
     local = call.cluster.storages.definitions.get("local")
     usage = call.cluster.storages.usage(local, node) if local else None
+    load = node.hardware.load
+    busy = sum(row["cpu"] * row["maxcpu"] for row in figures) / node.cpus
     values = {
-        "cpu": min(1.0, sum(row["cpu"] * row["maxcpu"] for row in figures) / node.cpus),
+        "cpu": min(1.0, busy) if load.cpu is None else load.cpu,
         "maxcpu": node.cpus,
         "loadavg": sum(row["cpu"] * row["maxcpu"] for row in figures),
-        "iowait": 0.0,
+        "iowait": load.iowait,
         "memtotal": node.memory_bytes,
         "memused": min(node.memory_bytes, (1 << 30) + sum(row["mem"] for row in figures)),
         "swaptotal": 0,
@@ -92,7 +99,8 @@ def get_node_data(call: Call) -> list[dict[str, Any]]:
         "netin": 0.0,
         "netout": 0.0,
     }
-    return _rows(call, node.boot_time, values | _pressures(call))
+    values |= _pressures(call, load.pressures)
+    return _rows(call, node.boot_time, lambda _: values)
 
 
 @routes.get("/nodes/{node}/storage/{storage}/rrddata")
@@ -101,5 +109,14 @@ def get_storage_data(call: Call) -> list[dict[str, Any]]:
     storage = call.cluster.storages.definitions.get(call.params["storage"])
     if storage is None:
         raise parameter_error({"storage": "No such storage."})
-    usage = call.cluster.storages.usage(storage, call.node)
-    return _rows(call, call.node.boot_time, {"total": usage.total, "used": usage.used})
+    if not call.cluster.storages.is_active(storage, call.node):
+        return _rows(call, None, lambda _: {})
+    backing = call.cluster.storages.backing(storage, call.node)
+    now, total = call.cluster.timeline.now(), backing.total_bytes
+    used = backing.used_bytes(now)
+
+    def values(moment: int) -> dict[str, Any]:
+        before = int(backing.growth_bytes_s * (now - moment))
+        return {"total": total, "used": min(total, max(0, used - before))}
+
+    return _rows(call, call.node.boot_time, values)
