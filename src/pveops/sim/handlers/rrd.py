@@ -74,8 +74,8 @@ def get_guest_data(call: Call) -> list[dict[str, Any]]:
 
 @routes.get("/nodes/{node}/rrddata")
 def get_node_data(call: Call) -> list[dict[str, Any]]:
-    """Load, memory and root file system of a node."""
-    node = call.node
+    """Load, memory and root file system of a node, by the copy that each node keeps of it."""
+    node = call.cluster.node(call.params["node"]) or call.node
     figures = [
         guest_figures(call.cluster, node, guest)
         for guest in call.cluster.guests.values()
@@ -100,7 +100,8 @@ def get_node_data(call: Call) -> list[dict[str, Any]]:
         "netout": 0.0,
     }
     values |= _pressures(call, load.pressures)
-    return _rows(call, node.boot_time, lambda _: values)
+    newest = call.cluster.timeline.now() if node.is_online else node.broadcast.sent_at
+    return _rows(call, node.boot_time, lambda moment: values if moment <= newest else {})
 
 
 @routes.get("/nodes/{node}/storage/{storage}/rrddata")
