@@ -21,6 +21,7 @@ HEAVY = {
     "matplotlib",
     "msgspec",
     "multiprocessing",
+    "prometheus_client",
     "pydoc",
     "random",
     "requests",

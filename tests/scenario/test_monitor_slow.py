@@ -180,8 +180,8 @@ def test_guests_in_doubt_take_turns_with_those_that_nobody_has_seen(watcher: Wat
     assert [guest.vmid for guest in chosen] == [101, 102]
     gone = frozenset({"pve1", "pve2", "pve3"})
     assert choose_guests(inventory, doubtful, gone, now, 9, LIMITS) == ()
-    everybody = choose_guests(inventory, guests, frozenset(), now, None, LIMITS)
-    assert len(everybody) == len(inventory)
+    chosen = choose_guests(inventory, guests, frozenset(), now, None, LIMITS)
+    assert len(chosen) == len(inventory)
 
 
 def make_inventory(watcher: Watcher):  # type: ignore[no-untyped-def]

@@ -26,7 +26,10 @@ _WORDS = {"block": "PROBLEM", "warn": "warning", "info": "note"}
 group = Group(
     "monitor",
     help="Watch the cluster: what is wrong is told when it changes.",
-    lazy={"install": ("pveops.cli.monitor_install:command", "make looking a regular job")},
+    lazy={
+        "export": ("pveops.cli.monitor_export:command", "metrics for Prometheus"),
+        "install": ("pveops.cli.monitor_install:command", "make looking a regular job"),
+    },
 )
 
 _COLUMNS = (
