@@ -8,6 +8,7 @@ that its note says to start at boot is looked at anew before anybody is told.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -68,9 +69,9 @@ def choose_guests(
     room: int | None,
     limits: Limits,
 ) -> tuple[Guest, ...]:
-    """Whom to look at: half of the room for those in doubt or trouble, half for the others.
+    """Whom to look at: those in doubt or trouble and the others in turns, the longest due first.
 
-    gone: nodes that do not answer. room: how many guests; None: all of them.
+    gone: nodes that do not answer. room: how many at most; None: all of them.
     """
     there = [guest for guest in guests if guest.node not in gone]
     if room is None:
@@ -84,12 +85,8 @@ def choose_guests(
             continue
         queue = urgent if note.tried and period < _ROUND_S else others
         queue.append((note.tried + period, guest.vmid, guest))
-    urgent.sort()
-    others.sort()
-    share = max(room - len(others), (room + 1) // 2)
-    chosen = urgent[:share]
-    chosen += others[: room - len(chosen)]
-    return tuple(guest for _, _, guest in chosen)
+    turns = zip_longest(sorted(urgent), sorted(others))
+    return tuple(each[2] for pair in turns for each in pair if each is not None)[:room]
 
 
 def _period_of(guest: Guest, note: GuestNote, now: int, limits: Limits) -> int:
@@ -117,21 +114,27 @@ class Reading(NamedTuple):
             self.permissions.allows(f"/vms/{guest.vmid}", privilege) for privilege in _ASKING
         )
 
-    def take_note(self, guest: Guest, before: GuestNote | None) -> GuestNote:
-        """One to three requests. What cannot be read is as it was."""
+    def take_note(self, guest: Guest, before: GuestNote | None) -> tuple[GuestNote, int]:
+        """The note, and the one to three requests it took. What cannot be read is as it was."""
         from pveops.domain.guest import read_guest_config
         from pveops.domain.snapshot import read_snapshots
 
         note = msgspec.structs.replace(before or _NEW, tried=self.now)
+        cost = 1
         try:
             config = read_guest_config(self.client, guest.ref)
             # Whoever has snapshots derives from one.
+            cost += bool(config.get("parent"))
             taken = read_snapshots(self.client, guest.ref).all if config.get("parent") else ()
         except PveopsError:
-            return note
-        has_agent = guest.kind == "qemu" and _has_agent(config.get("agent"))
+            return note, cost
         oldest = min(taken, key=lambda each: each.snaptime, default=None)
-        return GuestNote(
+        silent = 0
+        if guest.kind == "qemu" and guest.status == "running" and _has_agent(config.get("agent")):
+            is_asked = self._is_to_be_asked(guest)
+            cost += is_asked
+            silent = self._ask_agent(guest, note.silent) if is_asked else note.silent
+        fresh = GuestNote(
             tried=self.now,
             read=self.now,
             starts_on_boot=config.starts_on_boot and not guest.is_template,
@@ -139,15 +142,17 @@ class Reading(NamedTuple):
             created=config.created_at,
             snapshot=oldest.name if oldest else "",
             snapshot_at=oldest.snaptime if oldest else 0,
-            silent=self._ask_agent(guest, note.silent) if has_agent else 0,
+            silent=silent,
         )
+        return fresh, cost
+
+    def _is_to_be_asked(self, guest: Guest) -> bool:
+        """Not while it starts, or somebody works on it."""
+        is_busy = bool(guest.lock) or guest.uptime_s < _SETTLED_S
+        return not is_busy and self.may_ask_agent(guest)
 
     def _ask_agent(self, guest: Guest, silent: int) -> int:
-        """How many times it was silent now. A guest that is off or starting is not asked."""
-        if guest.status != "running" or guest.lock or not self.may_ask_agent(guest):
-            return silent if guest.status == "running" else 0
-        if guest.uptime_s < _SETTLED_S:
-            return silent
+        """How many times it was silent now."""
         try:
             self.client.get(guest.ref.path("agent", "info"))
         except PveopsError as error:

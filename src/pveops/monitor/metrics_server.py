@@ -79,7 +79,7 @@ class SharedLook:
 
 
 class _Encoder:
-    """Encodes a look once for each format: of ten thousand guests that takes more than a second."""
+    """Encodes a look once for each format: ten thousand guests take more than a second."""
 
     def __init__(self, look: SharedLook, read_page: Callable[[], Page]) -> None:
         self._look = look

@@ -6,7 +6,7 @@ guests there are (docs/adr/0013).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -34,6 +34,7 @@ from pveops.operations.limits import LIMITS, Limits
 if TYPE_CHECKING:
     from pveops.api.client import Client
     from pveops.domain.access import Permissions
+    from pveops.domain.guest import Guest
 
 MOST_REQUESTS = 12
 """Of one look, beside those that go with nodes and storages."""
@@ -78,7 +79,7 @@ def survey(
     is_configured_read = any(needs_configured(each.key) for each in due)
     # The list of storages, and the backup jobs.
     spent += is_configured_read + any(each.key == "backups" for each in due)
-    room = None if is_whole else max(0, MOST_REQUESTS - spent) // COST
+    room = None if is_whole else max(0, MOST_REQUESTS - spent)
     notes = _read_guests(Reading(client, scene.permissions, now), look, memory.notes, room, limits)
     scene = scene._replace(
         configured=read_configured(client) if is_configured_read else None,
@@ -137,15 +138,25 @@ def _read_guests(
     room: int | None,
     limits: Limits,
 ) -> dict[int, GuestNote]:
+    """Look into guests as long as there is room for what one may cost; room: in requests."""
     inventory = look.health.view.inventory
     gone = frozenset(inventory.nodes_not_online)
-    chosen = choose_guests(inventory.guests, notes, gone, reading.now, room, limits)
-    fresh = run_bounded(
-        [guest.node for guest in chosen],
-        lambda index: reading.take_note(chosen[index], notes.get(chosen[index].vmid)),
-    )
+    waiting = choose_guests(inventory.guests, notes, gone, reading.now, room, limits)
+    fresh: dict[int, GuestNote] = {}
+    while waiting and (room is None or room >= COST):
+        count = len(waiting) if room is None else room // COST
+        chosen, waiting = waiting[:count], waiting[count:]
+        taken = run_bounded([guest.node for guest in chosen], _noting(reading, chosen, notes))
+        fresh |= {guest.vmid: note for guest, (note, _) in zip(chosen, taken, strict=True)}
+        room = None if room is None else room - sum(cost for _, cost in taken)
     known = {guest.vmid: notes[guest.vmid] for guest in inventory.guests if guest.vmid in notes}
-    return {**known, **{guest.vmid: note for guest, note in zip(chosen, fresh, strict=True)}}
+    return known | fresh
+
+
+def _noting(
+    reading: Reading, chosen: tuple[Guest, ...], notes: Mapping[int, GuestNote]
+) -> Callable[[int], tuple[GuestNote, int]]:
+    return lambda index: reading.take_note(chosen[index], notes.get(chosen[index].vmid))
 
 
 def _judge_all(
