@@ -94,9 +94,9 @@ def make_small_world(folder: Path, version: str = "9.2") -> World:
 class Watcher:
     """The monitor's looks at a world, one after the other."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, profile: str = "sim") -> None:
         self.world = world
-        self.book = Book(world.session.store, "sim")
+        self.book = Book(world.session.store, profile)
         self.blind: tuple[str, ...] = ()
 
     def look(self, later_s: float = 90, *, is_whole: bool = False) -> tuple[News, ...]:
