@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pveops.monitor.scan import watch
+from pveops.monitor.survey import survey
 from pveops.sim.membership import power_off_node
 from tests.commandline import Outcome, run_line
 from tests.world import World, make_world
@@ -78,6 +78,20 @@ def test_a_cluster_that_nobody_reaches_is_an_alert_and_ends_none(tmp_path: Path)
     assert [("cleared cluster" in look(world, tmp_path).out) for _ in range(2)] == [False, True]
 
 
+def test_a_flood_of_news_is_sent_as_its_worst_and_a_number(tmp_path: Path) -> None:
+    from pveops.cli.monitor import message_of
+    from pveops.monitor.alerts import Rules, Seen, advance
+    from pveops.operations.findings import Finding
+
+    findings = [Finding("backup.old", "warn", f"vm/{vmid}", "old") for vmid in range(500)]
+    findings.append(Finding("storage.full", "block", "storage/pve1/local", "local is full"))
+    _, news = advance((), Seen(0, tuple(findings)), Rules(raise_after_s=0))
+    message = message_of(news)
+    assert len(message) < 4000
+    assert message.startswith("PROBLEM storage/pve1/local")
+    assert message.endswith("and 476 more: pve monitor status")
+
+
 def test_what_the_token_may_not_see_is_told_as_such(tmp_path: Path) -> None:
     world = make_world(tmp_path, seed="three-node-ceph")
     world.cluster.access.roles["AgentOperate"] -= {"Datastore.Audit"}
@@ -94,7 +108,7 @@ def test_a_name_neither_links_nor_forges_a_line_where_it_is_sent(tmp_path: Path)
     guest = next(each for each in world.cluster.guests.values() if each.kind == "qemu")
     guest.config |= {"name": "x [pay](http://evil.example)\ncleared vm/1", "lock": "backup"}
     world.cluster.timeline.advance(LATER_S)
-    seen, _ = watch(world.session.reader, 1_000)
+    seen = survey(world.session.reader, 1_000).seen
     _, news = advance((), seen, Rules(raise_after_s=0))
     message = message_of(news)
     assert "](http" not in message

@@ -118,6 +118,47 @@ def test_a_token_that_is_not_taken_any_more_is_a_problem_and_ends_nothing(
     assert told(news, "cleared") == {("cluster.refused", "cluster")}
 
 
+def test_a_full_root_is_told_by_whoever_sees_it(tmp_path: Path) -> None:
+    """Once by its storage, and by the node where the storage is hidden."""
+    found = []
+    for hidden in (False, True):
+        world = make_small_world(tmp_path)
+        world.cluster.storages.backings["local", "pve2"].used_elsewhere_bytes = 99 << 30
+        if hidden:
+            world.cluster.access.roles["AgentOperate"] -= {"Datastore.Audit"}
+        watcher = Watcher(world, str(hidden))
+        found.append(told(watcher.look()))
+    assert found == [
+        {("storage.full", "storage/pve2/local")},
+        {("node.root-full", "node/pve2")},
+    ]
+
+
+def test_a_storage_that_is_gone_does_not_stop_filling(watcher: Watcher) -> None:
+    cluster = watcher.world.cluster
+    backing = cluster.storages.backings["local", "pve2"]
+    backing.used_elsewhere_bytes, backing.grown_at = 60 << 30, cluster.timeline.now()
+    backing.growth_bytes_s = (40 << 30) / (3 * 86_400)
+    filling = ("storage.filling", "storage/pve2/local")
+    assert filling in told((*watcher.look(6 * HOUR), *watcher.look()))
+    backing.is_online = False
+    news = [watcher.look(12 * HOUR) for _ in range(4)]
+    assert filling not in {pair for each in news for pair in told(each, "cleared")}
+
+
+def test_before_nine_an_agent_is_asked_by_another_privilege(tmp_path: Path) -> None:
+    world = make_small_world(tmp_path, "8.4")
+    world.cluster.guests[AWAKE].temper.agent = "absent"
+    watcher = Watcher(world)
+    watcher.look(is_whole=True)
+    news = (*watcher.look(300, is_whole=True), *watcher.look())
+    assert told(news) == {("guest.agent-silent", f"vm/{AWAKE}")}
+    world.cluster.access.roles["AgentOperate"] -= {"VM.Monitor"}
+    watcher.look(is_whole=True)
+    assert any("agents of 7 VMs" in spot for spot in watcher.blind)
+    assert watcher.look() == ()
+
+
 # -- guests ------------------------------------------------------------------------
 
 

@@ -53,6 +53,8 @@ _HISTORY_COLUMNS = (
 )
 _HISTORY_FIELDS = (*(column.key for column in _HISTORY_COLUMNS), "finding", "since")
 _LAST = 20
+_MOST_SENT = 25
+"""Lines of one message: a chat takes some 4,000 characters."""
 
 
 @group.command(
@@ -246,7 +248,10 @@ def message_of(news: Sequence[News]) -> str:
     """What goes to a person: names of the cluster can neither link nor mention there."""
     from pveops.sanitize import neutralize_markup
 
-    return neutralize_markup("\n".join(line_of(each) for each in news))
+    lines = [line_of(each) for each in news[:_MOST_SENT]]
+    if len(news) > _MOST_SENT:
+        lines.append(f"and {len(news) - _MOST_SENT} more: pve monitor status")
+    return neutralize_markup("\n".join(lines))
 
 
 def line_of(news: News) -> str:

@@ -26,6 +26,8 @@ _FAMILIES = {
     "guest.paused": "guest.state",
     "storage.full": "storage.usage",
     "storage.nearly-full": "storage.usage",
+    "node.root-full": "node.root",
+    "node.root-nearly-full": "node.root",
     "zfs.full": "zfs.usage",
     "zfs.nearly-full": "zfs.usage",
     "certificate.ending": "certificate",

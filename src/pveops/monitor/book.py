@@ -69,10 +69,12 @@ class Book:
         in `untold` until `settle`.
         """
         told: list[News] = []
+        kept: list[Memory] = []
 
         def change(page: Page) -> Page:
             if seen.at < page.looked:
                 return page
+            kept.append(memory)
             alerts, news = advance(page.alerts, seen, rules, page.silences)
             told.extend(news)
             return Page(
@@ -86,7 +88,8 @@ class Book:
             )
 
         self._change(change, seen.at)
-        self._store.remember(self._guests_key, memory.notes, seen.at)
+        for each in kept:
+            self._store.remember(self._guests_key, each.notes, seen.at)
         return tuple(told)
 
     def settle(self, sent: tuple[News, ...], now: int) -> None:

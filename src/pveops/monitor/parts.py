@@ -45,7 +45,8 @@ class SlowLook(NamedTuple):
     """One thing to read.
 
     key: what it is remembered by, `drives/pve1`. what: in words, for blind spots. node: where the
-    request goes. needs: the paths on one of which the privilege has to hold.
+    request goes. needs: the paths on one of which the privilege has to hold. is_reachable: False:
+    it is known to give no answer now.
     """
 
     key: str
@@ -55,6 +56,7 @@ class SlowLook(NamedTuple):
     read: Callable[[], Sight]
     needs: tuple[str, ...] = ()
     privilege: str = ""
+    is_reachable: bool = True
 
     def is_due(self, part: Part | None, now: int) -> bool:
         """Whether it is time."""

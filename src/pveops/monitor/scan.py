@@ -1,4 +1,4 @@
-"""One look at everything that is watched, in a few requests."""
+"""The fast look: what a few requests tell of everything at once."""
 
 from __future__ import annotations
 
@@ -45,20 +45,12 @@ class Look(NamedTuple):
         return _FIXED + (self.ceph is not None) + (self.ha is not None or self.is_ha_unseen)
 
 
-def watch(client: Client, now: int, limits: Limits = LIMITS) -> tuple[Seen, tuple[str, ...]]:
-    """What is wrong at a glance, and the blind spots: the fast look by itself.
+def try_look(client: Client) -> Look | Finding:
+    """The look, or why there is none: that nobody reaches the cluster is a finding itself.
 
     Requests: four for the cluster's health, one where Ceph is used, one where HA is, one for
     replication and one for each node that replicates.
     """
-    look = try_look(client)
-    if isinstance(look, Finding):
-        return lost(look, now)
-    return judge(look, now, limits), blind_spots(look)
-
-
-def try_look(client: Client) -> Look | Finding:
-    """The look, or why there is none: that nobody reaches the cluster is a finding itself."""
     try:
         return read_look(client)
     except UnreachableError as error:
@@ -178,6 +170,7 @@ def _list_unseen(look: Look) -> Iterator[tuple[str, str]]:
         yield "task.failed", f"task/{node}/*"
         yield "storage.*", f"storage/{node}/*"
         yield "node.memory", f"node/{node}"
+        yield "node.root", f"node/{node}"
         yield "ha.manager", f"node/{node}"
     for guest in inventory.guests:
         if guest.node in gone:

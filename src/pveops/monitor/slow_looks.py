@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pveops.domain.inventory import Inventory
 
 Judge = Callable[[Limits], Iterator[Finding]]
+_AVAILABLE = "available"
 _UNKNOWN_GUESTS = 500
 """From so many on, guests of which nothing is known are not named one by one."""
 
@@ -164,14 +165,16 @@ def _see_updates(scene: Scene, node: str) -> Sight:
 
 
 def _places(inventory: Inventory) -> Iterator[Storage]:
-    """Each storage once: a shared one by the first node that reaches it."""
-    shared: set[str] = set()
+    """Each storage once: a shared one by a node that reaches it, if there is one."""
+    shared: dict[str, Storage] = {}
     for storage in inventory.storages:
-        if storage.status != "available" or (storage.is_shared and storage.storage in shared):
-            continue
-        if storage.is_shared:
-            shared.add(storage.storage)
-        yield storage
+        if not storage.is_shared:
+            yield storage
+        elif shared.get(storage.storage, storage).status != _AVAILABLE:
+            shared[storage.storage] = storage
+        else:
+            shared.setdefault(storage.storage, storage)
+    yield from shared.values()
 
 
 def _look_at_filling(scene: Scene, place: Storage) -> SlowLook:
@@ -184,6 +187,7 @@ def _look_at_filling(scene: Scene, place: Storage) -> SlowLook:
         lambda: _see_filling(scene, place),
         (f"/storage/{place.storage}",),
         "Datastore.Audit",
+        is_reachable=place.status == _AVAILABLE,
     )
 
 

@@ -72,7 +72,8 @@ def survey(
         return Survey(*lost(look, now), memory)
     scene = _set_scene(client, look, now, limits)
     looks = list_slow_looks(scene)
-    online = [each for each in looks if not _is_out_of_reach(each, look)]
+    gone = scene.inventory.nodes_not_online
+    online = [each for each in looks if each.is_reachable and each.node not in gone]
     allowed = [each for each in online if _is_allowed(each, scene.permissions)]
     due = [each for each in allowed if is_whole or each.is_due(memory.parts.get(each.key), now)]
     spent = look.requests
@@ -102,10 +103,6 @@ def _set_scene(client: Client, look: Look, now: int, limits: Limits) -> Scene:
         limits,
         now,
     )
-
-
-def _is_out_of_reach(each: SlowLook, look: Look) -> bool:
-    return each.node in look.health.view.inventory.nodes_not_online
 
 
 def _is_allowed(each: SlowLook, permissions: Permissions | None) -> bool:

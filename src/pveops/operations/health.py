@@ -37,6 +37,7 @@ def check_health(health: Health, limits: Limits = LIMITS) -> tuple[Finding, ...]
     found = [
         *_check_quorum(health),
         *_check_nodes(health, limits),
+        *_check_roots(health, limits),
         *_check_guests(health),
         *_check_storages(health, limits),
         *_check_tasks(health),
@@ -78,6 +79,33 @@ def _check_nodes(health: Health, limits: Limits) -> Iterator[Finding]:
                 f"{format_percent(node.mem_bytes / node.maxmem_bytes)} of its memory is in use",
                 remedy=f"pve guest list --node {node.name} --fields vmid,name,mem_bytes",
             )
+
+
+def _check_roots(health: Health, limits: Limits) -> Iterator[Finding]:
+    """A full root stops tasks and the cluster's file system; `local` mostly lies on it and tells.
+
+    PVE tells the root's use as the node's `disk`.
+    """
+    inventory = health.view.inventory
+    for node in inventory.nodes:
+        if not node.is_online or not node.maxdisk_bytes:
+            continue
+        share = node.disk_bytes / node.maxdisk_bytes
+        is_told = any(
+            storage.node == node.name and storage.total_bytes == node.maxdisk_bytes
+            for storage in inventory.storages
+        )
+        if share < limits.nearly_full or is_told:
+            continue
+        is_full = share >= limits.full
+        yield Finding(
+            "node.root-full" if is_full else "node.root-nearly-full",
+            "block" if is_full else "warn",
+            f"node/{node.name}",
+            f"its root file system is {format_percent(share)} full",
+            "/cluster/resources",
+            f"pve node show {node.name}",
+        )
 
 
 def _check_guests(health: Health) -> Iterator[Finding]:
