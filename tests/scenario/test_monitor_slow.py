@@ -188,6 +188,10 @@ def test_an_agent_is_silent_when_two_looks_say_so_and_none_while_it_boots(
     guest.process = Process(1, cluster.timeline.now(), {})
     assert watcher.look(is_whole=True) == ()
     assert watcher.look(20 * 60, is_whole=True) == ()
+    guest.temper.agent = "answers"
+    assert [watcher.look(300) for _ in range(3)] == [()] * 3
+    guest.temper.agent = "hangs"
+    assert watcher.look(is_whole=True) == ()
     news = (*watcher.look(300), *watcher.look())
     assert told(news) == {("guest.agent-silent", f"vm/{AWAKE}")}
     guest.temper.agent = "answers"
