@@ -22,6 +22,7 @@ HEAVY = {
     "mcp",
     "msgspec",
     "multiprocessing",
+    "prometheus_client",
     "pydoc",
     "random",
     "requests",

@@ -50,7 +50,8 @@ def _ask_endpoint(call: Call, address: str, transport: Transport) -> EndpointFac
 
 def _ask_node(call: Call, name: str) -> NodeFact:
     """Its own version and clock. The clock takes Sys.Audit, so it may stay unknown."""
-    from pveops.domain.rows import int_of, object_of, text_of
+    from pveops.domain.node_clock import read_ahead_s
+    from pveops.domain.rows import object_of, text_of
     from pveops.errors import AccessError
     from pveops.operations.checkup.cluster import NodeFact
 
@@ -60,13 +61,12 @@ def _ask_node(call: Call, name: str) -> NodeFact:
     except PveopsError as error:
         return NodeFact(name, problem=error.message)
     try:
-        before = call.clock.now()
-        told = int_of(object_of(reader.get(f"/nodes/{name}/time")), "time")
+        ahead_s = read_ahead_s(reader, name)
     except AccessError:
         return NodeFact(name, version)
     except PveopsError as error:
         return NodeFact(name, version, problem=error.message)
-    return NodeFact(name, version, told - (before + call.clock.now()) / 2)
+    return NodeFact(name, version, ahead_s)
 
 
 def check_token(call: Call, tell: Callable[[Permissions], None]) -> Iterator[Check]:

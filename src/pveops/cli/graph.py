@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pveops.domain.rrd import Measured
     from pveops.domain.storage import Storage
     from pveops.monitor.chart import Chart
-    from pveops.monitor.metrics import Kind, Metric
+    from pveops.monitor.measures import Kind, Metric
 
 _MOST = 6
 _LONGEST_DAYS = 360
@@ -218,7 +218,7 @@ def _graph(
 
 
 def _metric(kind: Kind, name: str) -> Metric:
-    from pveops.monitor.metrics import METRICS, find_metric, names_of
+    from pveops.monitor.measures import METRICS, find_metric, names_of
 
     if not name:
         return METRICS[kind][0]

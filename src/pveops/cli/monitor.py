@@ -15,9 +15,9 @@ from pveops.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pveops.engine.senders import Sender
-    from pveops.monitor.alerts import Alert, News
+    from pveops.monitor.alerts import Alert, News, Rules
     from pveops.monitor.book import Book, Page
-    from pveops.operations.health import Limits
+    from pveops.operations.limits import Limits
 
 WARNINGS, PROBLEMS = 20, 21
 """Exit codes of a look that leaves something open."""
@@ -27,7 +27,10 @@ _WORDS = {"block": "PROBLEM", "warn": "warning", "info": "note"}
 group = Group(
     "monitor",
     help="Watch the cluster: what is wrong is told when it changes.",
-    lazy={"install": ("pveops.cli.monitor_install:command", "make looking a regular job")},
+    lazy={
+        "export": ("pveops.cli.monitor_export:command", "metrics for Prometheus"),
+        "install": ("pveops.cli.monitor_install:command", "make looking a regular job"),
+    },
 )
 
 _COLUMNS = (
@@ -51,13 +54,21 @@ _HISTORY_COLUMNS = (
 )
 _HISTORY_FIELDS = (*(column.key for column in _HISTORY_COLUMNS), "finding", "since")
 _LAST = 20
+_MOST_SENT = 25
+"""Lines of one message: a chat takes some 4,000 characters."""
 
 
 @group.command(
     "run",
     operation="monitor.run",
-    examples=("pve monitor run", "pve monitor run --tell", "pve monitor run --if-quiet NO_REPLY"),
+    examples=(
+        "pve monitor run",
+        "pve monitor run --all",
+        "pve monitor run --tell",
+        "pve monitor run --if-quiet NO_REPLY",
+    ),
 )
+@click.option("--all", "is_whole", is_flag=True, help="Take every slow look now, at every guest.")
 @click.option("--tell", is_flag=True, help="Send what changed to the profile's person.")
 @click.option(
     "--if-quiet",
@@ -67,23 +78,21 @@ _LAST = 20
     help="For agents' schedulers: say this when nothing changed, and always exit with 0.",
 )
 @click.pass_obj
-def run(call: Call, tell: bool, quiet_word: str) -> Answer | Written:
+def run(call: Call, is_whole: bool, tell: bool, quiet_word: str) -> Answer | Written:
     """Look once, and tell what is new, worse or over since the last look; else be silent.
 
     An alert is told once. Exit 0: nothing is open; 20: warnings are; 21: problems are. What
-    could not be looked at stays as it was.
+    could not be looked at stays as it was. Disks, certificates, backups and the like are looked
+    at every few hours, and guests' snapshots and agents a few at a time.
     """
-    from pveops.monitor.alerts import Rules
-    from pveops.monitor.scan import watch
+    from pveops.monitor.survey import survey
 
     book = _book(call)
     sender = sender_of(call) if tell else None
     now = int(call.clock.now())
-    config = call.wiring.connection.monitor
-    limits = limits_of(call)
-    rules = Rules(config.raise_after_s, config.clear_after_s)
-    seen, blind = watch(call.wiring.reader, now, limits)
-    news = book.enter(seen, blind, rules, is_sent=tell)
+    limits, rules = limits_of(call), _rules(call)
+    found = survey(call.wiring.reader, now, limits, book.read_memory(), is_whole=is_whole)
+    news = book.enter(found.seen, found.blind, rules, memory=found.memory, is_sent=tell)
     page = book.read()
     code = 0 if quiet_word else _code_of(page.alerts)
     if sender is not None and page.untold:
@@ -97,7 +106,7 @@ def run(call: Call, tell: bool, quiet_word: str) -> Answer | Written:
         data={
             "news": [_event(each) for each in news],
             "active": sum(alert.is_active for alert in page.alerts),
-            "blind_spots": list(blind),
+            "blind_spots": list(found.blind),
         },
         blocks=(Lines(tuple(line_of(each) for each in news)),),
         next=_next(news),
@@ -188,18 +197,40 @@ def silence(call: Call, pattern: str, duration: str, why: str) -> Answer:
     return Answer(text, data={"pattern": pattern, "until": now + seconds})
 
 
+def limits_of(call: Call) -> Limits:
+    """The profile's, where percent and minutes are written."""
+    from pveops.operations.limits import Limits
+
+    config = call.wiring.connection.monitor
+    return Limits(
+        config.nearly_full / 100,
+        config.full / 100,
+        config.memory / 100,
+        config.cpu / 100,
+        config.pressure / 100,
+        config.filling_days,
+        config.certificate_days,
+        config.snapshot_days,
+        config.backup_days,
+        config.clock_s,
+    )
+
+
+def _rules(call: Call) -> Rules:
+    from pveops.monitor.alerts import Rules
+
+    config = call.wiring.connection.monitor
+    return Rules(
+        config.raise_after_s,
+        config.clear_after_s,
+        slow_to_raise={"guest.locked": config.lock_s},
+    )
+
+
 def _book(call: Call) -> Book:
     from pveops.monitor.book import Book
 
     return Book(call.wiring.store, call.wiring.connection.profile)
-
-
-def limits_of(call: Call) -> Limits:
-    """From when on something is told, by the profile."""
-    from pveops.operations.health import Limits
-
-    config = call.wiring.connection.monitor
-    return Limits(config.nearly_full / 100, config.full / 100, config.memory / 100)
 
 
 def sender_of(call: Call) -> Sender:
@@ -219,7 +250,10 @@ def message_of(news: Sequence[News]) -> str:
     """What goes to a person: names of the cluster can neither link nor mention there."""
     from pveops.sanitize import neutralize_markup
 
-    return neutralize_markup("\n".join(line_of(each) for each in news))
+    lines = [line_of(each) for each in news[:_MOST_SENT]]
+    if len(news) > _MOST_SENT:
+        lines.append(f"and {len(news) - _MOST_SENT} more: pve monitor status")
+    return neutralize_markup("\n".join(lines))
 
 
 def line_of(news: News) -> str:

@@ -85,12 +85,22 @@ class _Consent(_Strict, frozen=True):
 
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=86_400)]
+Days = Annotated[int, msgspec.Meta(ge=0, le=3650)]
+Skew = Annotated[int, msgspec.Meta(ge=1, le=3600)]
 
 
 class _Monitor(_Strict, frozen=True):
     nearly_full: Percent = MonitorConfig().nearly_full
     full: Percent = MonitorConfig().full
     memory: Percent = MonitorConfig().memory
+    cpu: Percent = MonitorConfig().cpu
+    pressure: Percent = MonitorConfig().pressure
+    filling_days: Days = MonitorConfig().filling_days
+    certificate_days: Days = MonitorConfig().certificate_days
+    snapshot_days: Days = MonitorConfig().snapshot_days
+    backup_days: Days = MonitorConfig().backup_days
+    clock_s: Skew = MonitorConfig().clock_s
+    lock_s: Seconds = MonitorConfig().lock_s
     raise_after_s: Seconds = MonitorConfig().raise_after_s
     clear_after_s: Seconds = MonitorConfig().clear_after_s
 
@@ -99,9 +109,7 @@ class _Monitor(_Strict, frozen=True):
             raise ValueError("nearly_full is above full")
 
     def plain(self) -> MonitorConfig:
-        return MonitorConfig(
-            self.nearly_full, self.full, self.memory, self.raise_after_s, self.clear_after_s
-        )
+        return MonitorConfig(*(getattr(self, name) for name in MonitorConfig._fields))
 
 
 class _Tell(_Strict, frozen=True):

@@ -79,6 +79,18 @@ class MonitorConfig(NamedTuple):
     """How long a warning has to last; what stands still is told at once."""
     clear_after_s: int = 60
     """How long it has to be gone."""
+    cpu: int = 90
+    """Percent of a node's CPUs, for a quarter of an hour."""
+    pressure: int = 40
+    """Percent of a quarter of an hour that a node's work waited for CPU, disks or memory."""
+    filling_days: int = 7
+    """A storage that will be full sooner; as all days, 0 switches it off."""
+    certificate_days: int = 14
+    snapshot_days: int = 14
+    backup_days: int = 2
+    clock_s: int = 5
+    lock_s: int = 1800
+    """How long a guest may be locked without a task that works on it."""
 
 
 class TellConfig(NamedTuple):

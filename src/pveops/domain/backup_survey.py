@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pveops.api.port import api_path
 from pveops.domain.access import Permissions, read_permissions_or_none
 from pveops.domain.backup import Backup, may_restore, places_of_backups, read_backups_on
-from pveops.domain.rows import int_of, rows_of, text_of
+from pveops.domain.rows import Row, int_of, rows_of, text_of
 from pveops.errors import PveopsError
 
 if TYPE_CHECKING:
@@ -58,14 +58,27 @@ class BackupSurvey(NamedTuple):
         return (*self.unseen, *hidden)
 
 
+class Known(NamedTuple):
+    """What whoever asks has read already."""
+
+    permissions: Permissions | None
+    configured: list[Row] | None
+    """The rows of /storage; None: they are not readable."""
+
+
 def read_survey(
-    client: Client, inventory: Inventory, jobs: Iterable[BackupJob] = ()
+    client: Client,
+    inventory: Inventory,
+    jobs: Iterable[BackupJob] = (),
+    known: Known | None = None,
 ) -> BackupSurvey:
-    """One or two requests a storage for backups (a shared one once), and two more.
+    """One or two requests a storage for backups (a shared one once), and two if `known` is None.
 
     jobs: those whose storage the token may not see leave a gap, too.
     """
-    permissions = read_permissions_or_none(client)
+    if known is None:
+        known = Known(read_permissions_or_none(client), read_configured(client))
+    permissions = known.permissions
     found: dict[int, dict[str, Backup]] = {}
     unseen: list[str] = []
     filtered: list[Filtered] = []
@@ -84,10 +97,10 @@ def read_survey(
             found.setdefault(backup.vmid, {})[backup.volid + place.node * _is_local(place)] = (
                 backup
             )
-    disabled = _disabled_storages(client, inventory)
+    disabled = _disabled_storages(known.configured or [], inventory)
     unseen += [f"{name} (disabled, or on no node)" for name in disabled]
-    known = {*disabled, *(each.storage for each in inventory.storages)}
-    unseen += [job.storage for job in jobs if job.storage not in known]
+    seen = {*disabled, *(each.storage for each in inventory.storages)}
+    unseen += [job.storage for job in jobs if job.storage not in seen]
     if permissions is None or not permissions.allows("/storage", "Datastore.Audit"):
         unseen.append(_UNSEEN_STORAGES)
     by_vmid = {vmid: tuple(sorted(each.values(), reverse=True)) for vmid, each in found.items()}
@@ -159,13 +172,17 @@ def _read_dry_run(client: Client, place: Storage) -> tuple[Backup, ...] | None:
     )
 
 
-def _disabled_storages(client: Client, inventory: Inventory) -> list[str]:
+def read_configured(client: Client) -> list[Row] | None:
+    """One request: the storages that are configured, on whichever node; None: not readable."""
+    try:
+        return rows_of(client.get("/storage"))
+    except PveopsError:
+        return None
+
+
+def _disabled_storages(rows: list[Row], inventory: Inventory) -> list[str]:
     """Storages for backups that are in the configuration, and on no node."""
     known = {each.storage for each in inventory.storages}
-    try:
-        rows = rows_of(client.get("/storage"))
-    except PveopsError:
-        return []
     return [
         text_of(row, "storage")
         for row in rows

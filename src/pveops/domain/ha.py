@@ -40,6 +40,27 @@ class HaView(NamedTuple):
     has_quorum: bool
 
 
+class HaDaemons(NamedTuple):
+    """What the HA stack says of itself.
+
+    nodes: by node what its resource manager is at: `pve1 (active, ...)`, as PVE words it. armed:
+    `armed`, `standby`, `disarming`, `disarmed`; empty before 9.2.
+    """
+
+    nodes: dict[str, str]
+    armed: str
+
+
+def read_ha_daemons(client: Client) -> HaDaemons:
+    """One request; takes Sys.Audit on `/`."""
+    rows = rows_of(client.get("/cluster/ha/status/current"))
+    fencing = next((row for row in rows if row.get("type") == "fencing"), {})
+    return HaDaemons(
+        {text_of(row, "node"): text_of(row, "status") for row in rows if row.get("type") == "lrm"},
+        text_of(fencing, "armed-state"),
+    )
+
+
 def read_ha(client: Client) -> HaView:
     """Two requests (Sys.Audit on `/`). Comments are text of others, and left out."""
     return ha_of(

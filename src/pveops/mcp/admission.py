@@ -26,7 +26,7 @@ CHANGES = frozenset(row.id for row in list_changes()) - _FILES | _OWN_CHANGES
 NOT_SERVED = _FILES | {
     *(f"demo.{verb}" for verb in ("serve", "use", "tour")),
     *(f"mcp.{verb}" for verb in ("serve", "tools")),
-    *(f"monitor.{verb}" for verb in ("run", "install")),
+    *(f"monitor.{verb}" for verb in ("run", "install", "export")),
     *(f"secrets.{verb}" for verb in ("add", "status", "rotate")),
     *(f"openclaw.{verb}" for verb in ("setup", "plugin", "tell")),
     *(f"skill.{verb}" for verb in ("install", "check")),

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from pveops.operations.findings import Finding, Severity
+from pveops.units import DAY_S
 
 Kind = Literal["raised", "worse", "cleared"]
 Told = Literal["", "info", "warn", "block"]
@@ -24,8 +26,21 @@ _FAMILIES = {
     "guest.paused": "guest.state",
     "storage.full": "storage.usage",
     "storage.nearly-full": "storage.usage",
+    "node.root-full": "node.root",
+    "node.root-nearly-full": "node.root",
+    "zfs.full": "zfs.usage",
+    "zfs.nearly-full": "zfs.usage",
+    "certificate.ending": "certificate",
+    "certificate.ended": "certificate",
+    "backup.none": "backup.age",
+    "backup.old": "backup.age",
 }
 """Findings that are stages of one trouble."""
+
+
+LOCK_S = 1800
+_HIDDEN_S = DAY_S
+"""How long something counts as still so that may have got out of sight, or may be gone."""
 
 
 class Rules(NamedTuple):
@@ -33,6 +48,18 @@ class Rules(NamedTuple):
 
     raise_after_s: int = 60
     clear_after_s: int = 60
+    slow_to_raise: Mapping[str, int] = MappingProxyType({"guest.locked": LOCK_S})
+    """By family, for conditions that are usual for a while."""
+    slow_to_clear: Mapping[str, int] = MappingProxyType({"storage.filling": DAY_S})
+    """By family, for conditions that are estimated, and come and go with the estimate."""
+
+    def raise_after(self, family: str) -> int:
+        """Of that family."""
+        return max(self.raise_after_s, self.slow_to_raise.get(family, 0))
+
+    def clear_after(self, family: str) -> int:
+        """Of that family."""
+        return max(self.clear_after_s, self.slow_to_clear.get(family, 0))
 
 
 class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,13 +119,15 @@ class Seen(NamedTuple):
 
     findings: what is wrong. held: what keeps an alert that is there already, by thresholds that
     are a little lower, so that nothing flaps around one. unseen: patterns of families and of
-    subjects that could not be looked at.
+    subjects that could not be looked at. filtered: patterns of families of whose subjects the
+    token may be shown a part only, with those that it was shown.
     """
 
     at: int
     findings: tuple[Finding, ...]
     held: tuple[Finding, ...] = ()
     unseen: tuple[tuple[str, str], ...] = ()
+    filtered: tuple[tuple[str, frozenset[str]], ...] = ()
 
 
 def alert_id(family: str, subject: str) -> str:
@@ -123,8 +152,12 @@ def advance(
         key: _refresh(known.get(key), key, finding, seen.at)
         for key, finding in {**held, **found}.items()
     }
-    faded = {key: _fade(alert, seen) for key, alert in known.items() if key not in now_so}
-    kept: list[Alert] = []
+    darkness = _Darkness(seen)
+    missing = {key: alert for key, alert in known.items() if key not in now_so}
+    # What could not be looked at is neither over nor there: it stays, and is not told.
+    kept = [alert for alert in missing.values() if darkness.hides(alert)]
+    hidden = {(alert.family, alert.subject) for alert in kept}
+    faded = {key: _fade(alert, seen.at) for key, alert in missing.items() if key not in hidden}
     news: list[News] = []
     for _, alert in sorted({**now_so, **faded}.items()):
         kind = _kind_of(alert, rules, seen.at)
@@ -134,14 +167,42 @@ def advance(
             news.append(News(kind, seen.at, after))
         if not _is_over(after, rules, seen.at):
             kept.append(after)
+    kept.sort(key=lambda alert: (alert.family, alert.subject))
     return tuple(kept), tuple(sorted(news, key=_order))
 
 
-def _fade(alert: Alert, seen: Seen) -> Alert:
-    """What is not seen any more, unless nobody could look."""
-    if _is_unseen(alert, seen.unseen):
-        return alert
-    return msgspec.structs.replace(alert, gone=alert.gone or seen.at)
+def _fade(alert: Alert, now: int) -> Alert:
+    """What is not seen any more."""
+    return msgspec.structs.replace(alert, gone=alert.gone or now)
+
+
+class _Darkness:
+    """What a look could not see. A dead node may hide thousands of subjects by name."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._now = seen.at
+        self._filtered = seen.filtered
+        self._exact: dict[str, list[str]] = {}
+        self._patterns: list[tuple[str, str]] = []
+        for family, subject in seen.unseen:
+            if any(each in subject for each in "*?["):
+                self._patterns.append((family, subject))
+            else:
+                self._exact.setdefault(subject, []).append(family)
+
+    def hides(self, alert: Alert) -> bool:
+        """Whether nobody could see that the alert is over."""
+        if any(fnmatchcase(alert.family, each) for each in self._exact.get(alert.subject, ())):
+            return True
+        if any(
+            fnmatchcase(alert.family, family) and fnmatchcase(alert.subject, subject)
+            for family, subject in self._patterns
+        ):
+            return True
+        return self._now - alert.seen < _HIDDEN_S and any(
+            fnmatchcase(alert.family, family) and alert.subject not in shown
+            for family, shown in self._filtered
+        )
 
 
 def _kind_of(alert: Alert, rules: Rules, now: int) -> Kind | None:
@@ -152,7 +213,7 @@ def _kind_of(alert: Alert, rules: Rules, now: int) -> Kind | None:
         return "worse" if _RANK[alert.severity] > _RANK[alert.told] else None
     if alert.gone:
         return None
-    lasted = now - alert.since >= rules.raise_after_s
+    lasted = now - alert.since >= rules.raise_after(alert.family)
     return "raised" if lasted or alert.severity == "block" else None
 
 
@@ -167,7 +228,7 @@ def _mark_told(alert: Alert, kind: Kind, now: int) -> Alert:
 
 
 def _is_over(alert: Alert, rules: Rules, now: int) -> bool:
-    return bool(alert.gone) and now - alert.gone >= rules.clear_after_s
+    return bool(alert.gone) and now - alert.gone >= rules.clear_after(alert.family)
 
 
 def _worst(findings: Iterable[Finding]) -> dict[tuple[str, str], Finding]:
@@ -202,13 +263,6 @@ def _refresh(before: Alert | None, key: tuple[str, str], finding: Finding, now: 
         told=before.told,
         acked=before.acked,
         why=before.why,
-    )
-
-
-def _is_unseen(alert: Alert, unseen: Iterable[tuple[str, str]]) -> bool:
-    return any(
-        fnmatchcase(alert.family, family) and fnmatchcase(alert.subject, subject)
-        for family, subject in unseen
     )
 
 

@@ -8,6 +8,9 @@ import msgspec
 
 from pveops.errors import NotFoundError, UsageError
 from pveops.monitor.alerts import Alert, News, Rules, Seen, Silence, advance
+from pveops.monitor.guest_notes import GuestNote
+from pveops.monitor.parts import Part, merge_parts
+from pveops.monitor.survey import NOTHING, Memory
 
 if TYPE_CHECKING:
     from pveops.engine.store import Store
@@ -27,6 +30,8 @@ class Page(msgspec.Struct, frozen=True):
     untold: tuple[News, ...] = ()
     """What was to be sent to a person, and did not arrive yet."""
     blind: tuple[str, ...] = ()
+    parts: dict[str, Part] = {}
+    """What the slow looks saw last."""
 
 
 class Book:
@@ -35,10 +40,19 @@ class Book:
     def __init__(self, store: Store, profile: str) -> None:
         self._store = store
         self._key = f"monitor/{profile}"
+        self._guests_key = f"monitor-guests/{profile}"
 
     def read(self) -> Page:
         """What is remembered; of a cluster that was never looked at, nothing."""
         return _page_of(self._store.recall(self._key))
+
+    def read_memory(self) -> Memory:
+        """What the next look goes on from. The notes on guests, which are many, lie apart."""
+        notes = self._store.recall(self._guests_key)
+        return Memory(
+            self.read().parts,
+            msgspec.convert(notes or {}, dict[int, GuestNote], strict=False),
+        )
 
     def enter(
         self,
@@ -46,17 +60,21 @@ class Book:
         blind: tuple[str, ...],
         rules: Rules = _DEFAULT_RULES,
         *,
+        memory: Memory = NOTHING,
         is_sent: bool = False,
     ) -> tuple[News, ...]:
         """Take a look into account. Of two at once the later begun counts; no news come twice.
 
-        is_sent: the news are going to be sent; they stay in `untold` until `settle`.
+        memory: what the look hands to the next. is_sent: the news are going to be sent; they stay
+        in `untold` until `settle`.
         """
         told: list[News] = []
+        kept: list[Memory] = []
 
         def change(page: Page) -> Page:
             if seen.at < page.looked:
                 return page
+            kept.append(memory)
             alerts, news = advance(page.alerts, seen, rules, page.silences)
             told.extend(news)
             return Page(
@@ -66,9 +84,12 @@ class Book:
                 history=(*page.history, *news)[-_MAX_HISTORY:],
                 untold=(*page.untold, *(news if is_sent else ()))[-_MAX_HISTORY:],
                 blind=blind,
+                parts=merge_parts(memory.parts, page.parts),
             )
 
         self._change(change, seen.at)
+        for each in kept:
+            self._store.remember(self._guests_key, each.notes, seen.at)
         return tuple(told)
 
     def settle(self, sent: tuple[News, ...], now: int) -> None:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pveops.domain.rrd import Measured
-from pveops.monitor.metrics import Metric, Unit
+from pveops.monitor.measures import Metric, Unit
 from pveops.units import DAY_S, HOUR_S, MINUTE_S
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")

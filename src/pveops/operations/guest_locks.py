@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
-from pveops.api.tasks import TaskStatus
-from pveops.domain.guest_doctor import DoctorFacts
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import subject_of
 from pveops.units import format_duration
+
+if TYPE_CHECKING:
+    from pveops.api.tasks import TaskStatus
+    from pveops.domain.guest import Guest
+    from pveops.domain.guest_doctor import DoctorFacts
 
 
 class _Lock(NamedTuple):
@@ -35,7 +38,7 @@ _LOCKS = {
     ),
     "clone": _Lock(("qmclone", "vzclone"), "this is a clone that was never finished; delete it"),
     "create": _Lock(
-        ("qmcreate", "qmrestore", "vzcreate", "vzrestore"),
+        ("qmcreate", "qmrestore", "vzcreate", "vzrestore", "vzclone"),
         "this is a guest that was never finished; delete it, or restore it again",
     ),
     "disk": _Lock(("vzclone", "move_volume", "resize"), "look at its disks: pve disk list {vmid}"),
@@ -46,6 +49,29 @@ _STATES = {
     "suspended": ("it is hibernated", "pve guest start {vmid}"),
     "mounted": ("root has mounted it", "on {node}, as root: pct unmount {vmid}"),
 }
+
+
+STATES_AS_LOCKS = frozenset(_STATES)
+"""Locks that are a state somebody wanted, and that no task holds."""
+_OF_OTHERS = frozenset({"clone", "create", "disk"})
+"""A clone's task bears the vmid of what is cloned, not the new one's."""
+
+
+def find_lock_task(guest: Guest, running: Iterable[TaskStatus]) -> TaskStatus | None:
+    """The running task that the guest's lock is of; None: none of `running` is."""
+    types = _LOCKS.get(guest.lock, _Lock((), "")).tasks
+    for task in running:
+        upid = task.upid
+        if types and upid.type not in types:
+            continue
+        is_about_it = upid.id == str(guest.vmid)
+        is_of_node = upid.node == guest.node and (
+            # A job's backup of many guests bears no vmid.
+            (guest.lock == "backup" and not upid.id) or guest.lock in _OF_OTHERS
+        )
+        if is_about_it or is_of_node:
+            return task
+    return None
 
 
 def check_lock_holder(facts: DoctorFacts) -> Iterator[Finding]:

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pveops.domain.health import Health
 from pveops.operations.findings import Finding
+from pveops.operations.guest_locks import STATES_AS_LOCKS, find_lock_task
+from pveops.operations.limits import LIMITS, Limits
 from pveops.units import DAY_S, format_bytes, format_duration, format_percent
 
 if TYPE_CHECKING:
@@ -25,21 +27,6 @@ _ORDER = {"block": 0, "warn": 1, "info": 2}
 _MAX_TEXT = 160
 
 
-class Limits(NamedTuple):
-    """Shares from which on something is told: of storages, and of nodes' memory."""
-
-    nearly_full: float = 0.85
-    full: float = 0.95
-    memory: float = 0.95
-
-    def eased(self, by: float) -> Limits:
-        """Lower ones, that keep what was told already from flapping."""
-        return Limits(*(max(0.0, share - by) for share in self))
-
-
-LIMITS = Limits()
-
-
 def subject_of(guest: Guest) -> str:
     """`vm/101`, `ct/201`."""
     return f"{'vm' if guest.kind == 'qemu' else 'ct'}/{guest.vmid}"
@@ -50,6 +37,7 @@ def check_health(health: Health, limits: Limits = LIMITS) -> tuple[Finding, ...]
     found = [
         *_check_quorum(health),
         *_check_nodes(health, limits),
+        *_check_roots(health, limits),
         *_check_guests(health),
         *_check_storages(health, limits),
         *_check_tasks(health),
@@ -93,13 +81,43 @@ def _check_nodes(health: Health, limits: Limits) -> Iterator[Finding]:
             )
 
 
+def _check_roots(health: Health, limits: Limits) -> Iterator[Finding]:
+    """A full root stops tasks and the cluster's file system; `local` mostly lies on it and tells.
+
+    PVE tells the root's use as the node's `disk`.
+    """
+    inventory = health.view.inventory
+    for node in inventory.nodes:
+        if not node.is_online or not node.maxdisk_bytes:
+            continue
+        share = node.disk_bytes / node.maxdisk_bytes
+        is_told = any(
+            storage.node == node.name and storage.total_bytes == node.maxdisk_bytes
+            for storage in inventory.storages
+        )
+        if share < limits.nearly_full or is_told:
+            continue
+        is_full = share >= limits.full
+        yield Finding(
+            "node.root-full" if is_full else "node.root-nearly-full",
+            "block" if is_full else "warn",
+            f"node/{node.name}",
+            f"its root file system is {format_percent(share)} full",
+            "/cluster/resources",
+            f"pve node show {node.name}",
+        )
+
+
 def _check_guests(health: Health) -> Iterator[Finding]:
+    running = tuple(task for task in health.tasks or () if task.is_running)
     for guest in health.view.inventory.guests:
-        yield from _check_guest(guest, subject_of(guest))
+        yield from _check_state(guest, running)
+        yield from _check_ha(guest)
 
 
-def _check_guest(guest: Guest, subject: str) -> Iterator[Finding]:
-    show = f"pve guest show {guest.vmid}"
+def _check_state(guest: Guest, running: tuple[TaskStatus, ...]) -> Iterator[Finding]:
+    """A guest that a task works on may be locked and stand still: so the work is done."""
+    subject = subject_of(guest)
     if guest.status in _HALTED:
         yield Finding(
             "guest.halted",
@@ -108,18 +126,27 @@ def _check_guest(guest: Guest, subject: str) -> Iterator[Finding]:
             f"{guest.name} stands still: {guest.status}",
             remedy=f"free space or mend its storage, then pve guest resume {guest.vmid}",
         )
-    elif guest.status in _PAUSED:
+    is_worked_on = guest.lock and find_lock_task(guest, running) is not None
+    if guest.status in _PAUSED and not is_worked_on:
         yield Finding(
-            "guest.paused", "warn", subject, f"{guest.name} is {guest.status}", remedy=show
+            "guest.paused",
+            "warn",
+            subject,
+            f"{guest.name} is {guest.status}",
+            remedy=f"pve guest show {guest.vmid}",
         )
-    if guest.lock:
+    if guest.lock and guest.lock not in STATES_AS_LOCKS and not is_worked_on:
         yield Finding(
             "guest.locked",
             "warn",
             subject,
-            f"{guest.name} is locked ({guest.lock})",
+            f"{guest.name} is locked ({guest.lock}), and no task that can be seen works on it",
             remedy=f"pve guest doctor {guest.vmid}",
         )
+
+
+def _check_ha(guest: Guest) -> Iterator[Finding]:
+    subject, show = subject_of(guest), f"pve guest show {guest.vmid}"
     if guest.hastate in _HA_TROUBLE:
         yield Finding(
             "ha.trouble",

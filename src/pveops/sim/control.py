@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from pveops.sim.figures import power_word
+from pveops.sim.hardware import change_hardware, package_row
 from pveops.sim.membership import power_off_node, power_on_node, rejoin, split_off
 from pveops.sim.model import Cluster
 
@@ -69,7 +70,21 @@ def _storage(cluster: Cluster, rest: list[str], body: dict[str, Any]) -> Any:
             backing.set_online(bool(body["online"]), cluster.timeline.now())
         if "used_bytes" in body:
             backing.fill(int(body["used_bytes"]), cluster.timeline.now())
+        if "growth_bytes_s" in body:
+            now = cluster.timeline.now()
+            backing.used_elsewhere_bytes += int(backing.growth_bytes_s * (now - backing.grown_at))
+            backing.growth_bytes_s, backing.grown_at = float(body["growth_bytes_s"]), now
     return {"storage": storage.name}
+
+
+def _hardware(cluster: Cluster, rest: list[str], body: dict[str, Any]) -> Any:
+    node = cluster.nodes[rest[0]]
+    change_hardware(node.hardware, cluster.timeline.now(), body)
+    if "clock_offset_s" in body:
+        node.clock_offset_s = float(body["clock_offset_s"])
+    if "updates" in body:
+        node.pending_updates = [package_row(str(name)) for name in body["updates"]]
+    return {"node": node.name}
 
 
 def _revoke(cluster: Cluster, rest: list[str], _: dict[str, Any]) -> Any:
@@ -115,6 +130,7 @@ ACTIONS: dict[tuple[str, str], Action] = {
     ("POST", "rejoin"): _rejoin,
     ("POST", "clock"): _clock,
     ("POST", "storages"): _storage,
+    ("POST", "hardware"): _hardware,
     ("POST", "revoke"): _revoke,
     ("GET", "journal"): _journal,
     ("GET", "tasks"): _tasks,

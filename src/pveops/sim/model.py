@@ -19,6 +19,7 @@ from pveops.sim.faults import Faults
 from pveops.sim.firewall import FirewallConfig
 from pveops.sim.guest import Guest
 from pveops.sim.ha import HighAvailability
+from pveops.sim.hardware import Hardware
 from pveops.sim.node_settings import NodeSettings
 from pveops.sim.notification import Notifications
 from pveops.sim.pool import Pools
@@ -63,6 +64,7 @@ class Node:
     hosts: str = ""
     """The text of /etc/hosts."""
     settings: NodeSettings = field(default_factory=NodeSettings)
+    hardware: Hardware = field(default_factory=Hardware)
     consoles: Consoles = field(default_factory=Consoles)
     pending_updates: list[dict[str, Any]] = field(default_factory=list)
     """Rows of GET apt/update."""

@@ -130,13 +130,14 @@ def measure_node(cluster: Cluster, node: Node, *, is_max: bool) -> Callable[[int
     root = cluster.storages.backing(local, node) if local else None
     is_new = node.version.major >= 9
     begin = node.installed_at or node.boot_time
+    load = node.hardware.load
 
     def values(moment: int, step: int) -> Values:
         if moment < begin or not _is_on(node, moment):
             return {}
         running = [memory for start, end, memory in spells if start <= moment < end]
         shape = _shape(node.name, moment, step, is_max=is_max)
-        cpu = min(1.0, node_load(len(running)) * shape)
+        cpu = min(1.0, node_load(len(running)) * shape) if load.cpu is None else load.cpu
         memory = node_memory(node, sum(running))
         memory = min(node.memory_bytes, int(memory * (0.95 + 0.05 * shape)))
         night = 0.08 if _is_night(moment, step) else 0.0
@@ -144,7 +145,7 @@ def measure_node(cluster: Cluster, node: Node, *, is_max: bool) -> Callable[[int
             "cpu": cpu,
             "maxcpu": node.cpus,
             "loadavg": round(cpu * node.cpus * 1.1, 2),
-            "iowait": 0.002 * _shape(f"w{node.name}", moment, step) + night,
+            "iowait": load.iowait or 0.002 * _shape(f"w{node.name}", moment, step) + night,
             "memtotal": node.memory_bytes,
             "memused": memory,
             "swaptotal": 0,
@@ -158,6 +159,7 @@ def measure_node(cluster: Cluster, node: Node, *, is_max: bool) -> Callable[[int
             measured |= {"memavailable": node.memory_bytes - memory, "arcsize": 0}
             pressures = _pressures(node.name, moment, step, cpu + 5 * night)
             measured |= {k: v for k, v in pressures.items() if k != "pressurecpufull"}
+            measured |= load.pressures
         return measured
 
     return values

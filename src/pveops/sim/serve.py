@@ -19,7 +19,7 @@ from pveops.errors import UsageError
 from pveops.sim.certificates import Authority
 from pveops.sim.control import ControlServer
 from pveops.sim.http.server import NodeServer
-from pveops.sim.model import Cluster
+from pveops.sim.model import Cluster, Node
 from pveops.sim.seeds import build
 from pveops.sim.seeds.accounts import AGENT, READER, READER_NAME
 from pveops.sim.timeline import Timeline
@@ -85,7 +85,7 @@ def running(
         ca_file = folder / "pve-root-ca.pem"
         ca_file.write_text(authority.pem)
         for node in cluster.nodes.values():
-            context = _context(folder, authority, node.name)
+            context = _context(folder, authority, node)
             wanted = port if not servers else 0
             servers.append(NodeServer(cluster, node, context, port=wanted))
         for server in servers:
@@ -107,9 +107,14 @@ def running(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _context(folder: Path, authority: Authority, name: str) -> ssl.SSLContext:
+def _context(folder: Path, authority: Authority, node: Node) -> ssl.SSLContext:
+    name = node.name
     names = (name, f"{name}.example.test", "localhost")
     leaf = authority.issue(name, names, ("127.0.0.1", "::1"))
+    files = node.hardware.certificates
+    for filename, pem in (("pve-root-ca.pem", authority.pem), ("pve-ssl.pem", leaf.certificate)):
+        if filename in files:
+            files[filename].pem = pem
     path = folder / f"{name}.pem"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

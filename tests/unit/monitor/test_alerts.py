@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pveops.monitor.alerts import Alert, News, Rules, Seen, Silence, advance
 from pveops.operations.findings import Finding, Severity
 
-RULES = Rules(raise_after_s=60, clear_after_s=120)
+RULES = Rules(raise_after_s=60, clear_after_s=120, slow_to_raise={}, slow_to_clear={})
 LOCKED = Finding("guest.locked", "warn", "vm/101", "web01 is locked (backup)")
 NEARLY = Finding("storage.nearly-full", "warn", "storage/pve1/local", "local is 90% full")
 FULL = Finding("storage.full", "block", "storage/pve1/local", "local is 97% full")
@@ -30,10 +30,11 @@ class Watch:
         *findings: Finding,
         held: tuple[Finding, ...] = (),
         unseen: tuple[tuple[str, str], ...] = (),
+        filtered: tuple[tuple[str, frozenset[str]], ...] = (),
     ) -> list[str]:
         """`kind code` of everything that is told."""
         self.alerts, news = advance(
-            self.alerts, Seen(at, findings, held, unseen), self._rules, self.silences
+            self.alerts, Seen(at, findings, held, unseen, filtered), self._rules, self.silences
         )
         return [f"{each.kind} {each.alert.code}" for each in news]
 
@@ -86,6 +87,56 @@ def test_what_nobody_could_look_at_is_not_over() -> None:
     assert not any(watch.look(at, unseen=blind) for at in range(120, 3600, 60))
     assert watch.look(3600) == []
     assert watch.look(3720) == ["cleared guest.locked"]
+
+
+def test_what_nobody_could_look_at_is_not_told_either() -> None:
+    watch = Watch()
+    watch.look(0, LOCKED)
+    blind = (("guest.*", "vm/101"),)
+    assert not any(watch.look(at, unseen=blind) for at in range(60, 600, 60))
+    assert watch.look(600, LOCKED) == ["raised guest.locked"]
+
+
+def test_what_a_filtered_list_leaves_out_is_over_after_a_day() -> None:
+    watch = Watch()
+    watch.look(0, LOCKED)
+    watch.look(60, LOCKED)
+    others = (("guest.*", frozenset({"vm/102"})),)
+    assert not any(watch.look(at, filtered=others) for at in range(120, 86_400, 3600))
+    assert [watch.look(at, filtered=others) for at in (86_600, 86_800)] == [
+        [],
+        ["cleared guest.locked"],
+    ]
+
+
+def test_a_family_that_is_slow_to_raise_and_to_clear_is() -> None:
+    watch = Watch(
+        Rules(60, 60, slow_to_raise={"guest.locked": 600}, slow_to_clear={"guest.locked": 300})
+    )
+    told = [watch.look(at, LOCKED) for at in (0, 120, 600)]
+    assert told == [[], [], ["raised guest.locked"]]
+    assert [watch.look(at) for at in (700, 900, 1000)] == [[], [], ["cleared guest.locked"]]
+
+
+def test_a_changed_text_is_no_news() -> None:
+    watch = Watch()
+    updates = [
+        Finding("node.updates", "info", "node/pve1", f"{count} packages wait for an update")
+        for count in range(30)
+    ]
+    told = [watch.look(60 * at, each) for at, each in enumerate(updates)]
+    assert [each for each in told if each] == [["raised node.updates"]]
+    assert watch.alerts[0].message == "29 packages wait for an update"
+
+
+def test_thousands_of_unseen_guests_are_looked_through_by_name() -> None:
+    watch = Watch()
+    guests = [Finding("guest.paused", "warn", f"vm/{vmid}", "paused") for vmid in range(3000)]
+    watch.look(0, *guests)
+    watch.look(60, *guests)
+    unseen = tuple(("guest.*", f"vm/{vmid}") for vmid in range(3000))
+    assert watch.look(120, unseen=unseen) == []
+    assert len(watch.alerts) == 3000
 
 
 def test_a_silence_keeps_quiet_and_forgets_nothing() -> None:

@@ -18,7 +18,7 @@ from pveops.monitor.chart import (
     scale_of,
     tell_numbers,
 )
-from pveops.monitor.metrics import METRICS, Kind, Metric, find_metric
+from pveops.monitor.measures import METRICS, Kind, Metric, find_metric
 from pveops.units import DAY_S, HOUR_S
 
 GIB = 1 << 30

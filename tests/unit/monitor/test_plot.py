@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from pveops.monitor.chart import Chart, make_chart
-from pveops.monitor.metrics import METRICS, Kind, Metric
+from pveops.monitor.measures import METRICS, Kind, Metric
 from pveops.monitor.plot import HEIGHT, WIDTH, draw_figure, draw_png
 from pveops.units import HOUR_S
 from tests.unit.monitor.test_chart import END, GIB, START, chart_of, measured, metric

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from pveops.domain.node_clock import SKEW_BAD_S, SKEW_WARN_S, describe_skew
 from pveops.operations.checkup.check import Check
-
-_SKEW_WARN_S = 5.0
-_SKEW_BAD_S = 60.0
-"""PVE's tickets and tasks are compared by time; a minute apart, logins and look-ups go wrong."""
 
 
 class EndpointFact(NamedTuple):
@@ -78,13 +75,12 @@ def _check_clocks(nodes: Sequence[NodeFact]) -> Iterator[Check]:
     known = [(node, node.ahead_s) for node in nodes if node.ahead_s is not None]
     is_wrong = False
     for node, ahead_s in known:
-        if abs(ahead_s) <= _SKEW_WARN_S:
+        if abs(ahead_s) <= SKEW_WARN_S:
             continue
         is_wrong = True
-        way = "ahead of" if ahead_s > 0 else "behind"
-        message = f"the clock of {node.name} is {abs(ahead_s):.0f} s {way} this machine's"
+        message = describe_skew(node.name, ahead_s)
         fix = f"set both by NTP: on {node.name} `chronyc tracking`, here `timedatectl`"
-        yield Check("bad" if abs(ahead_s) > _SKEW_BAD_S else "warn", "clock.skew", message, fix)
+        yield Check("bad" if abs(ahead_s) > SKEW_BAD_S else "warn", "clock.skew", message, fix)
     if known and not is_wrong:
         names = ", ".join(node.name for node, _ in known)
         yield Check("ok", "clock.skew", f"the clocks agree: {names}")

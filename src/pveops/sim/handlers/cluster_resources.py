@@ -103,8 +103,9 @@ def node_figures(call: Call, node: Node) -> dict[str, Any]:
     used = sum(memory_bytes(guest) for guest in guests)
     root = call.cluster.storages.definitions.get("local")
     usage = call.cluster.storages.usage(root, node) if root is not None else None
+    busy = node.hardware.load.cpu
     return {
-        "cpu": node_load(len(guests)),
+        "cpu": node_load(len(guests)) if busy is None else busy,
         "maxcpu": node.cpus,
         "mem": node_memory(node, used),
         "maxmem": node.memory_bytes,

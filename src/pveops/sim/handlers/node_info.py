@@ -8,6 +8,7 @@ from typing import Any
 from pveops.sim.call import Call
 from pveops.sim.handlers.permission import may
 from pveops.sim.handlers.upload import start_download
+from pveops.sim.hardware import certificate_row, disk_row, pool_row
 from pveops.sim.refusal import parameter_error
 from pveops.sim.router import Routes
 from pveops.sim.tasks import Task, TaskError, start_task
@@ -95,7 +96,9 @@ def list_devices(_call: Call) -> list[Any]:
 
 @routes.get(f"{_NODE}/disks/list")
 def list_disks(call: Call) -> list[dict[str, Any]]:
-    """The disk that holds the root file system."""
+    """The node's disks; a virtual one tells nothing of itself."""
+    if call.node.hardware.disks is not None:
+        return [disk_row(disk) for disk in call.node.hardware.disks]
     local = call.cluster.storages.definitions.get("local")
     size = call.cluster.storages.usage(local, call.node).total if local else 0
     return [
@@ -121,15 +124,19 @@ def list_disks(call: Call) -> list[dict[str, Any]]:
 
 @routes.get(f"{_NODE}/disks/zfs", f"{_NODE}/disks/directory", f"{_NODE}/disks/lvmthin")
 def list_disk_users(call: Call) -> list[dict[str, Any]]:
-    """Thin pools by their storages; no ZFS pool or directory was made by PVE."""
+    """ZFS pools, and thin pools by their storages; PVE made no directory."""
+    if call.template.endswith("zfs"):
+        return [pool_row(pool) for pool in call.node.hardware.pools]
     if not call.template.endswith("lvmthin"):
         return []
     rows = []
+    told = call.node.hardware.thin_metadata_share
     for storage in call.cluster.storages.definitions.values():
         if storage.type == "lvmthin" and storage.is_for(call.node.name):
             usage = call.cluster.storages.usage(storage, call.node)
             metadata_bytes = max(usage.total // 1000, 1 << 20)
             used_share = usage.used / usage.total if usage.total else 0
+            used_share = used_share if told is None else told
             rows.append(
                 {
                     "lv": storage.options.get("thinpool"),
@@ -141,6 +148,13 @@ def list_disk_users(call: Call) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+@routes.get(f"{_NODE}/certificates/info")
+def list_certificates(call: Call) -> list[dict[str, Any]]:
+    """The cluster's CA, the node's certificate, and the one set by people, if there is one."""
+    node = call.node
+    return [certificate_row(node.name, file) for file in node.hardware.certificates.values()]
 
 
 @routes.get(f"{_NODE}/disks/lvm")

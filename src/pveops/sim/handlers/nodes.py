@@ -54,7 +54,7 @@ def get_status(call: Call) -> dict[str, Any]:
     return {
         "uptime": figures["uptime"],
         "cpu": figures["cpu"],
-        "wait": 0,
+        "wait": node.hardware.load.iowait,
         "idle": 0,
         "loadavg": ["0.10", "0.12", "0.09"],
         "memory": _memory(node, figures),

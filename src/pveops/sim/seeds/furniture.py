@@ -11,6 +11,7 @@ from pveops.ids import Upid
 from pveops.sim.archive import make_archive
 from pveops.sim.guest import Guest, Process, Temper
 from pveops.sim.handlers.upload import checksum_of
+from pveops.sim.hardware import Disk, installed_certificates
 from pveops.sim.model import Cluster, Node
 from pveops.sim.node_settings import installed_network
 from pveops.sim.replication import schedule, state_of
@@ -24,6 +25,7 @@ _RESTART_S = 300
 NEW_KERNEL = "6.17.9-1-pve"
 """Installed where a seed says that a reboot is due."""
 DAY_S = 86_400
+_INSTALLED_DAYS_AGO = 200
 
 
 def add_node(cluster: Cluster, number: int, *, cpus: int, memory_gib: int, up_days: int) -> Node:
@@ -41,6 +43,12 @@ def add_node(cluster: Cluster, number: int, *, cpus: int, memory_gib: int, up_da
     )
     node.settings.network = installed_network(node.address)
     node.hosts = f"127.0.0.1 localhost\n{node.address} {node.name}.example.test {node.name}\n"
+    installed_at = cluster.timeline.now() - _INSTALLED_DAYS_AGO * DAY_S
+    node.hardware.certificates = installed_certificates(node.name, installed_at)
+    node.hardware.disks = [
+        Disk("/dev/nvme0n1", 1 << 40, wearout=96, kind="nvme", model="Simulated NVMe"),
+        Disk("/dev/sda", 4 << 40, kind="hdd", model="Simulated HDD"),
+    ]
     cluster.nodes[node.name] = node
     return node
 

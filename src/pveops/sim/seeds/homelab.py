@@ -13,10 +13,12 @@ from collections.abc import Iterator
 
 from pveops.sim.guest import Temper
 from pveops.sim.ha import Resource, add_resource
+from pveops.sim.hardware import ZfsPool
 from pveops.sim.model import Cluster
 from pveops.sim.seeds import Seed
 from pveops.sim.seeds.accounts import add_agent, add_realms, add_root
 from pveops.sim.seeds.furniture import (
+    GIB,
     NEW_KERNEL,
     add_backup,
     add_cloud_init,
@@ -47,6 +49,8 @@ def build(timeline: Timeline, version: Version) -> Seed:
     ):
         node = add_node(cluster, number, cpus=cpus, memory_gib=memory_gib, up_days=up_days)
         node.installed_kernel = NEW_KERNEL
+        if number == 2:
+            node.hardware.pools = [ZfsPool("fast", 200 * GIB, 194 * GIB)]
     add_realms(cluster)
     password = add_root(cluster)
     _add_storages(cluster)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pveops.sim.hardware import installed_certificates
 from pveops.sim.model import Cluster, Node
 from pveops.sim.node_settings import bare_network
 from pveops.sim.seeds import Seed
@@ -34,6 +35,7 @@ def build(timeline: Timeline, version: Version) -> Seed:
         hosts=_HOSTS,
     )
     node.settings.network = bare_network()
+    node.hardware.certificates = installed_certificates("pve1", node.boot_time)
     cluster.nodes["pve1"] = node
     add_realms(cluster)
     storage = cluster.storages.define(
