@@ -8,9 +8,9 @@ import click
 
 from pveops.cli.answer import Answer, Column, Lines, Listing, Written
 from pveops.cli.call import Call
-from pveops.cli.cells import count_of
+from pveops.cli.cells import count_of, first_of
 from pveops.cli.commands import Group, list_options, wait_option
-from pveops.errors import PendingError
+from pveops.errors import PartialError, PendingError, PveopsError
 
 if TYPE_CHECKING:
     from pveops.cli.detach import OnClaimed
@@ -49,23 +49,26 @@ def list_runs(call: Call) -> Answer:
     rows = call.wiring.store.list_runs(500)
     open_ = sum(row.state == "running" for row in rows)
     listing = Listing(rows, lambda row: _item(call, row), _FIELDS, _COLUMNS)
-    lost = next((row for row in rows if _state(row) == "abandoned"), None)
+    lost = next((row for row in rows if _state(call, row) == "abandoned"), None)
     next_ = (f"pve run resume {lost.id}",) if lost is not None else ()
     return Answer(
         f"{count_of(len(rows), 'run')}, {open_} not ended", blocks=(listing,), next=next_
     )
 
 
-def _state(row: RunRow) -> str:
-    """`running`, `abandoned` (its process is gone), or the receipt's word."""
+def _state(call: Call, row: RunRow) -> str:
+    """`running`, `abandoned`, `elsewhere`, `closed`, or the receipt's word.
+
+    Abandoned: its process is gone. Elsewhere: it is another host's, and cannot be seen from here.
+    """
     from pveops.engine.apply import read_receipt
-    from pveops.engine.process import ProcessMark, is_alive
+    from pveops.engine.process import is_carried
 
     if row.state == "running":
-        mark = ProcessMark(row.pid, row.pid_started, row.host)
-        return "abandoned" if is_alive(mark) is False else "running"
+        carried = is_carried(call.wiring.store.folder, row)
+        return {True: "running", False: "abandoned", None: "elsewhere"}[carried]
     receipt = read_receipt(row)
-    return receipt.status if receipt is not None else row.state
+    return receipt.status if receipt is not None and row.state == "ended" else row.state
 
 
 def _item(call: Call, row: RunRow) -> dict[str, Any]:
@@ -77,9 +80,9 @@ def _item(call: Call, row: RunRow) -> dict[str, Any]:
     receipt = read_receipt(row)
     return {
         "id": row.id,
-        "state": _state(row),
+        "state": _state(call, row),
         "operation": plan.operation,
-        "targets": ",".join(item.target.id for item in plan.items[:8]),
+        "targets": first_of([item.target.id for item in plan.items]),
         "created": row.created,
         "plan": row.plan,
         "ended": row.ended,
@@ -93,7 +96,17 @@ def _item(call: Call, row: RunRow) -> dict[str, Any]:
 @click.pass_obj
 def show_run(call: Call, run: str) -> Answer:
     """Show what became of a run. Exit 0 whatever that was: this only looks."""
-    return _told(call, call.wiring.store.get_run(run))._replace(code=0, error=None)
+    return _told(call, _find(call, run))._replace(code=0, error=None)
+
+
+def _find(call: Call, run: str) -> RunRow:
+    """The run; what is asked of the cluster from now on is asked of its own."""
+    from pveops.operations.plan import decode_plan
+
+    store = call.wiring.store
+    row = store.get_run(run)
+    call.wiring.follow(decode_plan(store.get_plan(row.plan).json).profile)
+    return row
 
 
 @group.command("explain", operation="run.explain")
@@ -106,15 +119,20 @@ def explain(call: Call, run: str) -> Answer:
     marked so.
     """
     from pveops.engine.apply import read_receipt
-    from pveops.engine.explain import explain_run
+    from pveops.engine.explain import Progress, explain_run
     from pveops.operations.plan import decode_plan
 
     store = call.wiring.store
     row = store.get_run(run)
     plan = decode_plan(store.get_plan(row.plan).json)
-    entries, is_at_work = store.read_entries(row.id), _state(row) == "running"
-    receipt = None if is_at_work else read_receipt(row)
-    rows = explain_run(row.id, plan, receipt, entries, is_at_work=is_at_work)
+    state = _state(call, row)
+    progress = Progress(
+        read_receipt(row),
+        store.read_entries(row.id),
+        is_at_work=state in {"running", "elsewhere"},
+        is_closed=state == "closed",
+    )
+    rows = explain_run(row.id, plan, progress)
     open_ = [each for each in rows if each.status not in {"done", "already"}]
     steps = tuple(dict.fromkeys(step for each in open_ for step in each.steps))
     commands = tuple(step for step in steps if step.startswith("pve "))
@@ -148,10 +166,11 @@ def wait_run(call: Call, run: str) -> Answer:
 
     store = call.wiring.store
     pause_s = _FIRST_LOOK_S
+    _find(call, run)
     while True:
         row = store.get_run(run)
         left_s = patience_s(call)
-        if _state(row) != "running" or (left_s is not None and left_s <= 0):
+        if _state(call, row) != "running" or (left_s is not None and left_s <= 0):
             return _told(call, row)
         call.clock.sleep(pause_s if left_s is None else min(pause_s, left_s))
         pause_s = min(_LOOK_S, pause_s * 2)
@@ -162,19 +181,38 @@ def _told(call: Call, row: RunRow) -> Answer:
     from pveops.cli.failure import answer_of_error
     from pveops.engine.apply import read_receipt
 
-    state = _state(row)
+    state = _state(call, row)
     receipt = read_receipt(row)
-    if state not in {"running", "abandoned"} and receipt is not None:
-        return answer_of_receipt(receipt)
+    if state not in {"running", "abandoned", "elsewhere"} and receipt is not None:
+        answer = answer_of_receipt(receipt)
+        if state != "closed":
+            return answer
+        verdict = f"{answer.verdict}; a person has closed it, and nothing more is done of it"
+        return answer._replace(verdict=verdict, next=(f"pve run explain {row.id}",))
     from pveops.cli.run_progress import describe_progress, list_progress
 
     facts = _item(call, row)
     progress = list_progress(call, row)
     what = f"{row.id} ({facts['operation']} of {facts['targets']})"
+    error: PveopsError
     if state == "running":
         error = PendingError(
             f"{what} is being carried out: {describe_progress(progress)}",
             hint=f"pve run wait {row.id}",
+            details={"run": row.id},
+        )
+    elif state == "closed":
+        error = PartialError(
+            f"{what} was closed by a person ({describe_progress(progress)}); nothing more is done",
+            hint=f"pve run explain {row.id}",
+            details={"run": row.id},
+        )
+    elif state == "elsewhere":
+        error = PendingError(
+            f"{what} was begun on {row.host}, and from here nobody sees whether it goes on there "
+            f"({describe_progress(progress)})",
+            hint=f"on {row.host}: `pve run wait {row.id}`; a person who knows that it is gone, at "
+            f"a terminal: `pve run close {row.id}`",
             details={"run": row.id},
         )
     else:
@@ -183,7 +221,7 @@ def _told(call: Call, row: RunRow) -> Answer:
             hint=f"pve run resume {row.id}",
             details={"run": row.id},
         )
-    verdict = f"pending: {error.message}"
+    verdict = f"{'closed' if state == 'closed' else 'pending'}: {error.message}"
     answer = answer_of_error("", error)
     return answer._replace(verdict=verdict, data=facts, changed=None, blocks=(progress,))
 
@@ -203,8 +241,8 @@ def resume(call: Call, run: str) -> Answer | Written:
         from pveops.cli.changes import answer_of_receipt
         from pveops.engine.apply import resume_run
 
+        row = _find(call, run)
         session = call.wiring.session()
-        row = session.store.get_run(run)
         claimed(row.id)
         return answer_of_receipt(resume_run(session, row.id))
 
@@ -215,7 +253,10 @@ def resume(call: Call, run: str) -> Answer | Written:
 @click.argument("run")
 @click.pass_obj
 def close(call: Call, run: str) -> Answer:
-    """Let go of the targets of a run whose outcome stays unknown. For a person who has looked."""
+    """End a run for good and let go of its targets. For a person who has looked.
+
+    For an outcome that stays unknown, or to withdraw what was agreed to and was left unfinished.
+    """
     from pveops.engine.apply import close_run
     from pveops.errors import PolicyRefusedError
 
@@ -225,5 +266,7 @@ def close(call: Call, run: str) -> Answer:
         )
     if call.ask(f"type {run} to say that you have looked at its targets") != run:
         raise PolicyRefusedError("not confirmed; the run stays as it is")
+    _find(call, run)
     count = close_run(call.wiring.session(), run)
-    return Answer(f"closed: {run} holds none of its {count_of(count, 'target')} any more")
+    told = f"; it holds none of its {count_of(count, 'target')} any more" if count else ""
+    return Answer(f"closed: nothing more is done of {run}{told}")
