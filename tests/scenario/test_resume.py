@@ -85,7 +85,6 @@ def left_clone(folder: Path) -> tuple[World, str]:
     world = make_world(folder)
     ask = Ask("guest.clone", ("debian-13-template",), params={"name": "fresh", "full": True})
     change = request_change(world.session, ask)
-    world.cluster.faults.add(kind="lost-before", method="POST", path="/clone$")
     kill_after(world, "intent")
     return world, be_killed(world, change)
 
@@ -93,6 +92,7 @@ def left_clone(folder: Path) -> tuple[World, str]:
 def another_cluster(folder: Path) -> World:
     built = build("homelab", Timeline(START), VERSIONS["9.2"])
     built.cluster.auth_delay_s = 0.0
+    built.cluster.name = "office"
     other = join_world(folder, built)
     other.session = other.session._replace(profile="office", cluster="another")
     return other
@@ -135,6 +135,54 @@ def test_a_run_is_resumed_with_its_own_profile_whatever_the_default_is(tmp_path:
     call._connect = connect
     run_call(call)
     assert asked == ["sim"]
+
+
+def as_configured_anew(world: World) -> World:
+    """An endpoint was added, or a pin renewed: plans and runs carry another fingerprint."""
+    world.session = world.session._replace(cluster="anew")
+    return world
+
+
+def test_the_way_back_is_known_after_an_endpoint_was_added(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    agree(world, request_change(world.session, Ask("node.evacuate", ("pve2",), params=STUCK)))
+    as_configured_anew(world)
+    back = Ask("node.return", ("pve2",), params={"allow_restart": True})
+    plan = request_change(world.session, back).proposal.plan
+    assert plan is not None
+    assert plan.cluster == "anew"
+    assert len(plan.items) == 8
+
+
+def test_a_lock_holds_after_an_endpoint_was_added(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    change = request_change(world.session, Ask("guest.stop", ("web02",)))
+    kill_after(world, "intent")
+    run = be_killed(world, change)
+    later = as_configured_anew(join_world(tmp_path, world.seed))
+    again = request_change(later.session, Ask("guest.stop", ("web02",)))
+    with pytest.raises(ConflictError, match=run):
+        agree(later, again)
+    assert resume_run(later.session, run).status == "not-executed"
+    assert later.session.store._all("SELECT * FROM locks") == []
+
+
+def test_a_plan_does_not_move_to_another_fingerprint(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    agree(world, request_change(world.session, Ask("guest.stop", ("web02",))))
+    change = request_change(world.session, Ask("guest.stop", ("mail01",)))
+    before = len(world.effects())
+    with pytest.raises(StalePlanError, match="as it was configured then"):
+        agree(as_configured_anew(world), change)
+    assert sent(world, before) == []
+
+
+def test_the_history_of_another_cluster_is_not_taken_for_ours(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    agree(world, request_change(world.session, Ask("node.evacuate", ("pve2",), params=STUCK)))
+    other = another_cluster(tmp_path)
+    back = Ask("node.return", ("pve2",), params={"allow_restart": True})
+    assert request_change(other.session, back).proposal.plan is None
 
 
 # -- what has to hold again -----------------------------------------------------------

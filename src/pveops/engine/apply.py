@@ -22,6 +22,7 @@ from pveops.engine.gate import Verdict, judge_plan
 from pveops.engine.outcome import PARTIAL, ItemOutcome, Receipt, is_open, sum_up
 from pveops.engine.pool import IN_ALL, PER_NODE
 from pveops.engine.process import hold_run, is_carried, own_mark
+from pveops.engine.same_cluster import is_same_cluster, list_fingerprints
 from pveops.engine.session import Session
 from pveops.engine.stages import run_in_stages
 from pveops.engine.store import Entry, PlanRow, RunRow
@@ -224,7 +225,9 @@ def _check_free(session: Session, run: RunRow) -> None:
 
 def _check_allowed(session: Session, run: RunRow, plan: Plan) -> None:
     """What went for the plan goes for what is left of it, under the policy of now."""
-    _check_place(session, run.id, plan, f"pve run resume {run.id}")
+    is_same = is_same_cluster(session, plan.cluster)
+    here = msgspec.structs.replace(plan, cluster=session.cluster) if is_same else plan
+    _check_place(session, run.id, here, f"pve run resume {run.id}")
     if session.is_frozen():
         raise FrozenError("all changes are frozen; nothing is resumed meanwhile")
     verdict = judge_plan(session, plan)
@@ -342,7 +345,9 @@ def _claim(session: Session, row: PlanRow, plan: Plan, consent: Consent, run_id:
 
 
 def _lock_keys(session: Session, items: Sequence[Item]) -> tuple[str, ...]:
-    keys = (f"{session.cluster}/{item.target.lock_key}" for item in items)
+    """Each target once for every fingerprint of the cluster."""
+    places = sorted(list_fingerprints(session))
+    keys = (f"{place}/{item.target.lock_key}" for item in items for place in places)
     return tuple(dict.fromkeys(keys))
 
 

@@ -14,7 +14,7 @@ SHUTDOWN, BRING_BACK = "cluster.shutdown-plan", "cluster.bring-back"
 _NOT_STOPPED = frozenset({"failed", "not-executed"})
 
 
-def list_past_stops(store: Store, cluster: str) -> tuple[PastStop, ...]:
+def list_past_stops(store: Store, clusters: frozenset[str]) -> tuple[PastStop, ...]:
     """Guests that were not brought back since, by vmid; what has no known end is among them.
 
     A shutdown that takes down what an earlier one had taken down follows on a time in which the
@@ -22,7 +22,7 @@ def list_past_stops(store: Store, cluster: str) -> tuple[PastStop, ...]:
     """
     found: dict[int, PastStop] = {}
     down: set[int] = set()
-    for run, plan, item, entries in list_begun(store, cluster, (SHUTDOWN, BRING_BACK)):
+    for run, plan, item, entries in list_begun(store, clusters, (SHUTDOWN, BRING_BACK)):
         target = item.target
         if target.kind not in {"qemu", "lxc"}:
             continue

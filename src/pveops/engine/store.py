@@ -307,7 +307,8 @@ class Store:
     def close_run(self, run: RunRow, now: float) -> int | None:
         """End a run for good, and let other runs work on its targets.
 
-        Gives the number of its locks; None when it is not as `run` tells any more.
+        Gives the number of targets that it had locked; None when it is not as `run` tells any
+        more.
         """
         with self._transaction() as db:
             cursor = db.execute(
@@ -316,7 +317,11 @@ class Store:
             )
             if cursor.rowcount != 1:
                 return None
-            return db.execute("DELETE FROM locks WHERE run = ?", (run.id,)).rowcount
+            # A target is locked once for every fingerprint of its cluster.
+            sql = "SELECT COUNT(DISTINCT substr(key, instr(key, '/'))) FROM locks WHERE run = ?"
+            (count,) = db.execute(sql, (run.id,)).fetchone()
+            db.execute("DELETE FROM locks WHERE run = ?", (run.id,))
+            return int(count)
 
     def reopen_run(self, run: RunRow, lock_keys: tuple[str, ...]) -> str | None:
         """Let an ended run go on with these targets, which it locks again where it let them go.

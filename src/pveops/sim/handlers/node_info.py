@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
 from collections.abc import Generator
 from typing import Any
 
@@ -25,6 +27,24 @@ def get_subscription(call: Call) -> dict[str, Any]:
     if may(call, f"/nodes/{call.node.name}", "Sys.Audit"):
         row["serverid"] = f"{call.node.node_id:032X}"
     return row
+
+
+@routes.get(f"{_NODE}/certificates/info")
+def list_certificates(call: Call) -> list[dict[str, Any]]:
+    """The cluster's CA, which every node names; the nodes' own certificates are left out."""
+    cluster = call.cluster
+    name = f"{cluster.name} {' '.join(sorted(cluster.nodes))}"
+    encoded = name.encode()
+    if cluster.ca_certificate:
+        encoded = ssl.PEM_cert_to_DER_cert(cluster.ca_certificate)
+    return [
+        {
+            "filename": "pve-root-ca.pem",
+            "fingerprint": hashlib.sha256(encoded).digest().hex(":").upper(),
+            "subject": "/CN=Proxmox Virtual Environment",
+            "issuer": "/CN=Proxmox Virtual Environment",
+        }
+    ]
 
 
 @routes.get(f"{_NODE}/apt/versions")
