@@ -165,6 +165,45 @@ def test_what_was_taken_down_long_ago_is_not_started_by_itself(tmp_path: Path) -
     assert any("taken down 8d" in d.state for d in change.proposal.decisions)
 
 
+def switch(world: World, verb: str, *names: str) -> None:
+    """As somebody does beside us."""
+    for name in names:
+        guest = guest_of(world, name)
+        path = f"/nodes/{guest.node}/{guest.kind}/{guest.vmid}/status/{verb}"
+        world.session.make_writer().write("POST", path, {})
+    world.cluster.timeline.advance(60)
+
+
+def test_who_stayed_off_between_two_shutdowns_is_not_started_after_the_second(
+    tmp_path: Path,
+) -> None:
+    world = make_world(tmp_path, seed="three-node-ceph")
+    was_up = running(world)
+    agree(world, ask(world, "cluster.shutdown-plan", guests_only=True))
+    switch(world, "start", *(was_up - {"ci01"}))
+    world.cluster.timeline.advance(4 * 86_400)
+    agree(world, ask(world, "cluster.shutdown-plan", guests_only=True))
+    change = ask(world, "cluster.bring-back")
+    names = {item.target.name for item in plan_of(change).items}
+    assert "ci01" not in names
+    assert names == was_up - {"ci01"}
+    states = {d.target.name: d.state for d in change.proposal.decisions if d.is_already_so}
+    assert states["ci01"] == "stopped since an earlier shutdown: start it by its name"
+
+
+def test_a_shutdown_that_goes_on_with_an_earlier_one_keeps_its_guests(tmp_path: Path) -> None:
+    world = make_world(tmp_path, seed="three-node-ceph")
+    was_up = running(world)
+    stubborn = guest_of(world, "app02")
+    stubborn.temper.shutdown_s = None
+    agree(world, ask(world, "cluster.shutdown-plan", guests_only=True, timeout=20))
+    stubborn.temper.shutdown_s = 5.0
+    agree(world, ask(world, "cluster.shutdown-plan", guests_only=True))
+    assert running(world) == set()
+    change = ask(world, "cluster.bring-back")
+    assert {item.target.name for item in plan_of(change).items} == was_up
+
+
 @pytest.mark.parametrize("line", [2, 9, 20, 40, 44])
 def test_a_shutdown_that_was_killed_is_resumed(line: int, tmp_path: Path) -> None:
     world = make_world(tmp_path, seed="three-node-ceph")

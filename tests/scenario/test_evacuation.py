@@ -363,6 +363,16 @@ def test_who_was_moved_on_or_is_back_is_left_alone(tmp_path: Path) -> None:
     assert states["db01"] == "another guest by now than the one that was moved"
 
 
+def test_who_was_moved_long_ago_is_not_moved_back_by_itself(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    agree(world, ask(world, "node.evacuate", "pve2", **STUCK))
+    world.cluster.timeline.advance(31 * 86_400)
+    change = ask(world, "node.return", "pve2", allow_restart=True)
+    assert change.proposal.plan is None
+    states = {d.state.partition(" since ")[2] for d in change.proposal.decisions}
+    assert states == {"an evacuation 31d ago: move it by its name"}
+
+
 def test_the_way_back_is_known_after_a_kill(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     change = ask(world, "node.evacuate", "pve2", **STUCK)

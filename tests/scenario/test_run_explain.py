@@ -9,7 +9,7 @@ import pytest
 from pveops.cli.run import look_at
 from pveops.engine.apply import Consent, apply_plan
 from pveops.engine.change import request_change
-from pveops.engine.explain import Explanation, explain_run
+from pveops.engine.explain import Explanation, Progress, explain_run
 from pveops.engine.request import Ask
 from pveops.operations.plan import decode_plan
 from tests.commandline import run_line
@@ -23,7 +23,7 @@ def explained(world: World) -> tuple[Explanation, ...]:
     plan = decode_plan(store.get_plan(row.plan).json)
     from pveops.engine.apply import read_receipt
 
-    return explain_run(row.id, plan, read_receipt(row), store.read_entries(row.id))
+    return explain_run(row.id, plan, Progress(read_receipt(row), store.read_entries(row.id)))
 
 
 def carry_out(world: World, ask: Ask) -> None:

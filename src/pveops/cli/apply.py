@@ -72,8 +72,10 @@ def command(
 
     def work(claimed: OnClaimed) -> Answer:
         from pveops.cli.changes import answer_of_receipt
+        from pveops.cli.plan import follow_plan
         from pveops.engine.apply import apply_plan
 
+        follow_plan(call, plan)
         session = call.wiring.session()
         consent = given or _consent(call, session, plan)
         return answer_of_receipt(apply_plan(session, plan, consent, claimed))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pveops.cli.answer import Column
@@ -34,6 +34,12 @@ def cell(column: Column, item: Mapping[str, Any]) -> str:
 def count_of(number: int, noun: str) -> str:
     """`1 guest`, `2 guests`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def first_of(names: Sequence[str], most: int = 8) -> str:
+    """The first of many, by comma, and how many there are more."""
+    told = ",".join(names[:most])
+    return f"{told} and {len(names) - most} more" if len(names) > most else told
 
 
 def format_time(seconds: float) -> str:

@@ -8,7 +8,7 @@ import click
 
 from pveops.cli.answer import Answer, Column, Facts, Lines, Listing, Written
 from pveops.cli.call import Call
-from pveops.cli.cells import count_of
+from pveops.cli.cells import count_of, first_of
 from pveops.cli.commands import Group, list_options
 from pveops.errors import ConflictError
 
@@ -28,6 +28,13 @@ _COLUMNS = (
     Column("run", is_sparse=True),
 )
 _FIELDS = (*(column.key for column in _COLUMNS), "created", "actor", "reason")
+
+
+def follow_plan(call: Call, plan_id: str) -> None:
+    """What is done about a plan is done with its own profile, unless the caller names one."""
+    from pveops.operations.plan import decode_plan
+
+    call.wiring.follow(decode_plan(call.wiring.store.get_plan(plan_id).json).profile)
 
 
 def _state(row: PlanRow, now: float) -> str:
@@ -52,7 +59,7 @@ def list_plans(call: Call, with_old: bool) -> Answer:
             "id": row.id,
             "state": _state(row, now),
             "operation": row.operation,
-            "targets": ",".join(each.target.id for each in plan.items[:8]),
+            "targets": first_of([each.target.id for each in plan.items]),
             "tier": plan.tier,
             "expires": row.expires,
             "run": row.run or "",
@@ -145,6 +152,7 @@ def send_code(call: Call, plan: str) -> Answer:
     from pveops.engine.change import send_consent_code
     from pveops.errors import ConfigError, StalePlanError
 
+    follow_plan(call, plan)
     session = call.wiring.session()
     row, found = load_plan(session, plan)
     state = _state(row, call.clock.now())

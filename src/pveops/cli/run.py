@@ -8,9 +8,9 @@ import click
 
 from pveops.cli.answer import Answer, Column, Facts, Lines, Listing, Written
 from pveops.cli.call import Call
-from pveops.cli.cells import count_of
+from pveops.cli.cells import count_of, first_of
 from pveops.cli.commands import Group, list_options, wait_option
-from pveops.errors import PendingError
+from pveops.errors import PartialError, PendingError, PveopsError
 
 if TYPE_CHECKING:
     from pveops.cli.detach import OnClaimed
@@ -57,25 +57,28 @@ def list_runs(call: Call) -> Answer:
     )
 
 
-def _state(row: RunRow) -> str:
-    """`running`, `abandoned` (its process is gone), or the receipt's word."""
+def _state(store: Store, row: RunRow) -> str:
+    """`running`, `abandoned`, `elsewhere`, `closed`, or the receipt's word.
+
+    Abandoned: its process is gone. Elsewhere: it is another host's, and cannot be seen from here.
+    """
     from pveops.engine.apply import read_receipt
-    from pveops.engine.process import ProcessMark, is_alive
+    from pveops.engine.process import is_carried
 
     if row.state == "running":
-        mark = ProcessMark(row.pid, row.pid_started, row.host)
-        return "abandoned" if is_alive(mark) is False else "running"
+        carried = is_carried(store.folder, row)
+        return {True: "running", False: "abandoned", None: "elsewhere"}[carried]
     receipt = read_receipt(row)
-    return receipt.status if receipt is not None else row.state
+    return receipt.status if receipt is not None and row.state == "ended" else row.state
 
 
 def look_at(store: Store, row: RunRow) -> tuple[RunRow, str]:
     """The row, and its state. Where its process is gone it may have ended since it was read."""
-    state = _state(row)
+    state = _state(store, row)
     if state != "abandoned":
         return row, state
     again = store.get_run(row.id)
-    return again, _state(again)
+    return again, _state(store, again)
 
 
 def _item(call: Call, row: RunRow, state: str) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def _item(call: Call, row: RunRow, state: str) -> dict[str, Any]:
         "id": row.id,
         "state": state,
         "operation": plan.operation,
-        "targets": ",".join(item.target.id for item in plan.items[:8]),
+        "targets": first_of([item.target.id for item in plan.items]),
         "created": row.created,
         "plan": row.plan,
         "ended": row.ended,
@@ -103,8 +106,17 @@ def _item(call: Call, row: RunRow, state: str) -> dict[str, Any]:
 @click.pass_obj
 def show_run(call: Call, run: str) -> Answer:
     """Show what became of a run. Exit 0 whatever that was: this only looks."""
+    return _told(call, *look_at(call.wiring.store, _find(call, run)))._replace(code=0, error=None)
+
+
+def _find(call: Call, run: str) -> RunRow:
+    """The run; what is asked of the cluster from now on is asked of its own."""
+    from pveops.operations.plan import decode_plan
+
     store = call.wiring.store
-    return _told(call, *look_at(store, store.get_run(run)))._replace(code=0, error=None)
+    row = store.get_run(run)
+    call.wiring.follow(decode_plan(store.get_plan(row.plan).json).profile)
+    return row
 
 
 @group.command("explain", operation="run.explain")
@@ -117,15 +129,20 @@ def explain(call: Call, run: str) -> Answer:
     marked so.
     """
     from pveops.engine.apply import read_receipt
-    from pveops.engine.explain import explain_run
+    from pveops.engine.explain import Progress, explain_run
     from pveops.operations.plan import decode_plan
 
     store = call.wiring.store
     row, state = look_at(store, store.get_run(run))
     plan = decode_plan(store.get_plan(row.plan).json)
-    entries, is_at_work = store.read_entries(row.id), state == "running"
-    receipt = None if is_at_work else read_receipt(row)
-    rows = explain_run(row.id, plan, receipt, entries, is_at_work=is_at_work)
+    is_at_work = state in {"running", "elsewhere"}
+    progress = Progress(
+        None if is_at_work else read_receipt(row),
+        store.read_entries(row.id),
+        is_at_work=is_at_work,
+        is_closed=state == "closed",
+    )
+    rows = explain_run(row.id, plan, progress)
     open_ = [each for each in rows if each.status not in {"done", "already"}]
     steps = tuple(dict.fromkeys(step for each in open_ for step in each.steps))
     commands = tuple(step for step in steps if step.startswith("pve "))
@@ -159,6 +176,7 @@ def wait_run(call: Call, run: str) -> Answer:
 
     store = call.wiring.store
     pause_s = _FIRST_LOOK_S
+    _find(call, run)
     while True:
         row, state = look_at(store, store.get_run(run))
         left_s = patience_s(call)
@@ -174,17 +192,36 @@ def _told(call: Call, row: RunRow, state: str) -> Answer:
     from pveops.engine.apply import read_receipt
 
     receipt = read_receipt(row)
-    if state not in {"running", "abandoned"} and receipt is not None:
-        return _with_message(call, row, answer_of_receipt(receipt))
+    if state not in {"running", "abandoned", "elsewhere"} and receipt is not None:
+        answer = _with_message(call, row, answer_of_receipt(receipt))
+        if state != "closed":
+            return answer
+        verdict = f"{answer.verdict}; a person has closed it, and nothing more is done of it"
+        return answer._replace(verdict=verdict, next=(f"pve run explain {row.id}",))
     from pveops.cli.run_progress import describe_progress, list_progress
 
     facts = _item(call, row, state)
     progress = list_progress(call, row)
     what = f"{row.id} ({facts['operation']} of {facts['targets']})"
+    error: PveopsError
     if state == "running":
         error = PendingError(
             f"{what} is being carried out: {describe_progress(progress)}",
             hint=f"pve run wait {row.id}",
+            details={"run": row.id},
+        )
+    elif state == "closed":
+        error = PartialError(
+            f"{what} was closed by a person ({describe_progress(progress)}); nothing more is done",
+            hint=f"pve run explain {row.id}",
+            details={"run": row.id},
+        )
+    elif state == "elsewhere":
+        error = PendingError(
+            f"{what} was begun on {row.host}, and from here nobody sees whether it goes on there "
+            f"({describe_progress(progress)})",
+            hint=f"on {row.host}: `pve run wait {row.id}`; a person who knows that it is gone, at "
+            f"a terminal: `pve run close {row.id}`",
             details={"run": row.id},
         )
     else:
@@ -193,7 +230,7 @@ def _told(call: Call, row: RunRow, state: str) -> Answer:
             hint=f"pve run resume {row.id}",
             details={"run": row.id},
         )
-    verdict = f"pending: {error.message}"
+    verdict = f"{'closed' if state == 'closed' else 'pending'}: {error.message}"
     answer = answer_of_error("", error)
     answer = answer._replace(verdict=verdict, data=facts, changed=None, blocks=(progress,))
     return _with_message(call, row, answer)
@@ -234,8 +271,8 @@ def resume(call: Call, run: str) -> Answer | Written:
         from pveops.cli.changes import answer_of_receipt
         from pveops.engine.apply import resume_run
 
+        row = _find(call, run)
         session = call.wiring.session()
-        row = session.store.get_run(run)
         claimed(row.id)
         return answer_of_receipt(resume_run(session, row.id))
 
@@ -246,7 +283,10 @@ def resume(call: Call, run: str) -> Answer | Written:
 @click.argument("run")
 @click.pass_obj
 def close(call: Call, run: str) -> Answer:
-    """Let go of the targets of a run whose outcome stays unknown. For a person who has looked."""
+    """End a run for good and let go of its targets. For a person who has looked.
+
+    For an outcome that stays unknown, or to withdraw what was agreed to and was left unfinished.
+    """
     from pveops.engine.apply import close_run
     from pveops.errors import PolicyRefusedError
 
@@ -256,5 +296,7 @@ def close(call: Call, run: str) -> Answer:
         )
     if call.ask(f"type {run} to say that you have looked at its targets") != run:
         raise PolicyRefusedError("not confirmed; the run stays as it is")
+    _find(call, run)
     count = close_run(call.wiring.session(), run)
-    return Answer(f"closed: {run} holds none of its {count_of(count, 'target')} any more")
+    told = f"; it holds none of its {count_of(count, 'target')} any more" if count else ""
+    return Answer(f"closed: nothing more is done of {run}{told}")

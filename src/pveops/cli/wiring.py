@@ -84,6 +84,10 @@ class Wiring:
             self._connect = connect_profile
         return self._connect(self._call, self)
 
+    def follow(self, profile: str) -> None:
+        """Reach the cluster that a plan was made for, unless the caller names a profile."""
+        self._call.options.profile = self._call.options.profile or profile
+
     @cached_property
     def reader(self) -> Client:
         """A client that refuses to write."""

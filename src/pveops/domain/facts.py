@@ -82,6 +82,9 @@ class PastStop(NamedTuple):
     run: str
     at: float
     """When the run began; seconds since the epoch."""
+    is_of_earlier: bool = False
+    """A later shutdown has taken others of the same one down again, so that the cluster was up in
+    between: this one has been left off since, by somebody."""
 
 
 class Scene(NamedTuple):

@@ -6,6 +6,7 @@ one transaction) -> each item: guards again, intent, call, wait, read back -> re
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -15,12 +16,13 @@ import msgspec
 from pveops.engine.consent import check_code
 from pveops.engine.consent_receipt import check_receipt
 from pveops.engine.consent_signature import check_signature
-from pveops.engine.course import Course, Ending, is_settled, prolong
+from pveops.engine.course import Course, Ending, is_begun, is_settled, prolong
 from pveops.engine.executor import ItemRun
 from pveops.engine.gate import Verdict, judge_plan
-from pveops.engine.outcome import PARTIAL, ItemOutcome, Receipt, sum_up
+from pveops.engine.outcome import PARTIAL, ItemOutcome, Receipt, is_open, sum_up
 from pveops.engine.pool import IN_ALL, PER_NODE
-from pveops.engine.process import ProcessMark, is_alive, own_mark
+from pveops.engine.process import hold_run, is_carried, own_mark
+from pveops.engine.same_cluster import is_same_cluster, list_fingerprints
 from pveops.engine.session import Session
 from pveops.engine.stages import run_in_stages
 from pveops.engine.store import Entry, PlanRow, RunRow
@@ -116,28 +118,51 @@ def apply_plan(
         verdict = judge_plan(session, plan)
         _check_consent(session, row, plan, verdict, consent)
         tools = session.tools(plan.tier)  # a token that is not there spends no plan
-        run = _claim(session, row, plan, consent)
     except PveopsError as error:
         _record_refusal(session, row, plan, error)
         raise
-    if on_claimed is not None:
-        on_claimed(run.id)
-    return _carry_out(session, tools, run, plan, {})
+    run_id = "run_" + secrets.token_hex(5)
+    with hold_run(session.store.folder, run_id):
+        try:
+            run = _claim(session, row, plan, consent, run_id)
+        except PveopsError as error:
+            _record_refusal(session, row, plan, error)
+            raise
+        if on_claimed is not None:
+            on_claimed(run.id)
+        return _carry_out(session, tools, run, plan, {})
 
 
 def resume_run(session: Session, run_id: str) -> Receipt:
     """Pick up a run whose process is gone, or whose outcome is not known yet.
 
-    Raises NotFoundError, ConflictError when its process still works on it.
+    Raises NotFoundError; before anything was sent also ConflictError (its process still works on
+    it, or a person has closed it), StalePlanError (it is another cluster's), FrozenError,
+    PolicyRefusedError.
     """
     run = session.store.get_run(run_id)
     receipt = read_receipt(run)
-    is_open = receipt is None or receipt.status in _KEEPS_LOCKS or receipt.exit_code == PARTIAL
-    if run.state == "ended" and receipt and not is_open:
+    if run.state == "ended" and receipt and not _is_left(receipt):
         return receipt
-    _, plan = load_plan(session, run.plan)
+    _check_free(session, run)
+    row, plan = load_plan(session, run.plan)
+    try:
+        _check_allowed(session, run, plan)
+    except PveopsError as error:
+        _record_refusal(session, row, plan, error)
+        raise
+    with hold_run(session.store.folder, run.id) as is_ours:
+        if not is_ours:
+            raise _carried_by(run)
+        # What was read before may be over by now: another process may have resumed it meanwhile.
+        if session.store.get_run(run_id) != run:
+            raise _picked_up(run)
+        return _take_over(session, run, plan)
+
+
+def _take_over(session: Session, run: RunRow, plan: Plan) -> Receipt:
     told: dict[int, list[Entry]] = {index: [] for index in range(len(plan.items))}
-    for entry in session.store.read_entries(run_id):
+    for entry in session.store.read_entries(run.id):
         told[entry.item].append(entry)
     tools = session.tools(plan.tier)
     _adopt(session, run, [plan.items[i] for i, entries in told.items() if not is_settled(entries)])
@@ -145,17 +170,23 @@ def resume_run(session: Session, run_id: str) -> Receipt:
 
 
 def close_run(session: Session, run_id: str) -> int:
-    """Let other runs work on the targets of a run that ended without a known outcome.
+    """End a run for good, whatever is known of it, and let other runs work on its targets.
 
-    For a person who has looked: nothing is sent. Gives the number of targets that were let go.
-    Raises NotFoundError, ConflictError while the run has not ended.
+    For a person who has looked: nothing is sent, now or by anybody who resumes it. Gives the
+    number of targets that were let go. Raises NotFoundError, ConflictError while a process
+    carries it.
     """
     run = session.store.get_run(run_id)
-    if run.state != "ended":
-        raise ConflictError(f"{run_id} has not ended", hint=f"pve run resume {run_id}")
+    if run.state == "closed":
+        return 0
+    if run.state == "running" and is_carried(session.store.folder, run) is True:
+        raise _carried_by(run)
     facts = {"run": run_id, "plan": run.plan, "actor": session.actor.label}
     session.audit.append("closed", {**facts, "asserted": dict(session.actor.asserted)})
-    return session.store.release_locks(run_id)
+    count = session.store.close_run(run, session.clock.now())
+    if count is None:
+        raise _picked_up(run)
+    return count
 
 
 def read_receipt(run: RunRow) -> Receipt | None:
@@ -163,7 +194,63 @@ def read_receipt(run: RunRow) -> Receipt | None:
     return msgspec.json.decode(run.receipt, type=Receipt) if run.receipt else None
 
 
+def _is_left(receipt: Receipt) -> bool:
+    """Whether there is anything in a run that ended for `resume_run` to do."""
+    unfinished = any(is_open(item.status, item.error) for item in receipt.items)
+    return unfinished or receipt.exit_code == PARTIAL
+
+
 # -- before the claim ------------------------------------------------------------
+
+
+def _check_free(session: Session, run: RunRow) -> None:
+    """Whether nobody is at it, and nobody has put an end to it."""
+    if run.state == "closed":
+        raise ConflictError(
+            f"{run.id} was closed by a person; nothing more is done of it",
+            hint=f"look with `pve run explain {run.id}`, and ask for what is left anew",
+        )
+    if run.state == "running":
+        carried = is_carried(session.store.folder, run)
+        if carried:
+            raise _carried_by(run)
+        if carried is None:
+            raise ConflictError(
+                f"{run.id} was begun by process {run.pid} on {run.host}, which cannot be seen "
+                "from this host",
+                hint="a person who knows that it is gone, at a terminal: "
+                f"`pve run close {run.id}`",
+            )
+
+
+def _check_allowed(session: Session, run: RunRow, plan: Plan) -> None:
+    """What went for the plan goes for what is left of it, under the policy of now."""
+    is_same = is_same_cluster(session, plan.cluster)
+    here = msgspec.structs.replace(plan, cluster=session.cluster) if is_same else plan
+    _check_place(session, run.id, here, f"pve run resume {run.id}")
+    if session.is_frozen():
+        raise FrozenError("all changes are frozen; nothing is resumed meanwhile")
+    verdict = judge_plan(session, plan)
+    if verdict.action == "deny":
+        raise PolicyRefusedError(
+            f"the policy denies it by now: {'; '.join(verdict.reasons)}",
+            hint="see the rules with `pve policy show`",
+        )
+
+
+def _check_place(session: Session, what: str, plan: Plan, command: str) -> None:
+    """A plan holds where it was made, and nowhere else."""
+    if plan.profile != session.profile:
+        raise StalePlanError(
+            f"{what} is about the cluster of the profile {plan.profile!r}, not of "
+            f"{session.profile!r}",
+            hint=f"{command} --profile {plan.profile}",
+        )
+    if plan.cluster != session.cluster:
+        raise StalePlanError(
+            f"{what} was made for the profile {plan.profile!r} as it was configured then",
+            hint="ask for the operation again",
+        )
 
 
 def _check_open(session: Session, row: PlanRow, plan: Plan) -> None:
@@ -177,11 +264,7 @@ def _check_open(session: Session, row: PlanRow, plan: Plan) -> None:
         raise StalePlanError(f"{row.id} was cancelled", hint="ask for the operation again")
     if session.clock.now() >= plan.expires:
         raise StalePlanError(f"{row.id} has expired", hint="ask for the operation again")
-    if plan.cluster != session.cluster or plan.profile != session.profile:
-        raise StalePlanError(
-            f"{row.id} was made for the profile {plan.profile!r} as it was configured then",
-            hint="ask for the operation again",
-        )
+    _check_place(session, row.id, plan, f"pve-apply {row.id}")
     if session.is_frozen():
         raise FrozenError("all changes are frozen")
 
@@ -236,10 +319,10 @@ def _check_typed(plan: Plan, verdict: Verdict, text: str) -> None:
         raise ConsentInvalidError(f"not confirmed: {wanted!r} was not typed; nothing was changed")
 
 
-def _claim(session: Session, row: PlanRow, plan: Plan, consent: Consent) -> RunRow:
+def _claim(session: Session, row: PlanRow, plan: Plan, consent: Consent, run_id: str) -> RunRow:
     mark = own_mark()
     run = RunRow(
-        id="run_" + secrets.token_hex(5),
+        id=run_id,
         plan=row.id,
         state="running",
         consent=consent.kind,
@@ -262,7 +345,9 @@ def _claim(session: Session, row: PlanRow, plan: Plan, consent: Consent) -> RunR
 
 
 def _lock_keys(session: Session, items: Sequence[Item]) -> tuple[str, ...]:
-    keys = (f"{session.cluster}/{item.target.lock_key}" for item in items)
+    """Each target once for every fingerprint of the cluster."""
+    places = sorted(list_fingerprints(session))
+    keys = (f"{place}/{item.target.lock_key}" for item in items for place in places)
     return tuple(dict.fromkeys(keys))
 
 
@@ -296,20 +381,25 @@ def _adopt(session: Session, run: RunRow, left: Sequence[Item]) -> None:
     mark = own_mark()
     if run.state == "ended":
         obstacle = session.store.reopen_run(run, _lock_keys(session, left))
+        if obstacle == "run":
+            raise _picked_up(run)
         if obstacle is not None:
             raise _held_by(obstacle.rpartition(":")[2])
-    elif is_alive(ProcessMark(run.pid, run.pid_started, run.host)) is not False:
-        own = ProcessMark(run.pid, run.pid_started, run.host) == mark
-        if not own:
-            raise ConflictError(
-                f"{run.id} is being carried out by process {run.pid} on {run.host}",
-                hint=f"pve run wait {run.id}",
-            )
+        run = run._replace(state="running")
     heir = run._replace(pid=mark.pid, pid_started=mark.started, host=mark.host)
-    if not session.store.adopt_run(run.id, run, heir):
-        raise ConflictError(
-            f"{run.id} was just picked up elsewhere", hint=f"pve run wait {run.id}"
-        )
+    if not session.store.adopt_run(run, heir):
+        raise _picked_up(run)
+
+
+def _carried_by(run: RunRow) -> ConflictError:
+    return ConflictError(
+        f"{run.id} is being carried out by process {run.pid} on {run.host}",
+        hint=f"pve run wait {run.id}",
+    )
+
+
+def _picked_up(run: RunRow) -> ConflictError:
+    return ConflictError(f"{run.id} was just picked up elsewhere", hint=f"pve run wait {run.id}")
 
 
 # -- after the claim ---------------------------------------------------------------
@@ -326,16 +416,20 @@ def _carry_out(
     started = session.clock.now()
     operation = get_operation(plan.operation)
     course = Course(tools.reader, run.id, plan, operation)
-    runs = [ItemRun(tools, run.id, plan, index) for index in range(len(plan.items))]
+    course.recall(told)
+    runs = [
+        ItemRun(tools, run.id, plan, index, functools.partial(course.find_trouble, index))
+        for index in range(len(plan.items))
+    ]
 
     def work(index: int) -> ItemOutcome:
         entries = told.get(index)
-        if entries:
-            return course.go_on(
-                lambda: runs[index].resume(entries), is_settled=is_settled(entries)
-            )
-        begin = runs[index].execute if entries is None else lambda: runs[index].resume(())
-        return course.begin(plan.items[index].target, begin)
+        if entries is None:
+            return course.begin(index, runs[index].execute)
+        is_over = is_settled(entries)
+        if is_over or is_begun(entries):
+            return course.go_on(lambda: runs[index].resume(entries), is_settled=is_over)
+        return course.begin(index, lambda: runs[index].resume(entries))
 
     outcomes = run_in_stages(
         [item.target.node for item in plan.items],

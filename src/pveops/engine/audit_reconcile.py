@@ -105,11 +105,10 @@ def _open_intents(
 
 
 def _is_at_work(session: Session, run_id: str) -> bool:
-    from pveops.engine.process import ProcessMark, is_alive
+    from pveops.engine.process import is_carried
 
     try:
         run = session.store.get_run(run_id)
     except PveopsError:
         return False
-    mark = ProcessMark(run.pid, run.pid_started, run.host)
-    return run.state == "running" and is_alive(mark) is True
+    return run.state == "running" and is_carried(session.store.folder, run) is True

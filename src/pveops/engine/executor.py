@@ -7,7 +7,7 @@ interrupts this leaves a journal from which `ItemRun.resume` can tell what may h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,12 +15,13 @@ import msgspec
 from pveops.api.tasks import OnProgress, OutcomeKind, TaskOutcome, judge_exitstatus, wait_for_task
 from pveops.api.upload import Upload
 from pveops.domain.vmid import next_id
+from pveops.engine.course import what_was_sent
 from pveops.engine.goals import wait_for_goal
 from pveops.engine.goals.sight import Sight
-from pveops.engine.guard import check_guards, check_identity
-from pveops.engine.item_record import ItemRecord
+from pveops.engine.guard import check_again, check_guards
+from pveops.engine.item_record import ItemRecord, scalars_of
 from pveops.engine.new_guest import bind_id
-from pveops.engine.outcome import ItemOutcome, Status
+from pveops.engine.outcome import ItemOutcome, Status, is_open
 from pveops.engine.reconcile import settle
 from pveops.engine.tools import Tools
 from pveops.errors import (
@@ -28,6 +29,7 @@ from pveops.errors import (
     ExistsError,
     FrozenError,
     OutcomeUnknownError,
+    PartialError,
     PendingError,
     PveopsError,
     StalePlanError,
@@ -49,11 +51,20 @@ _MAX_IDS = 5
 class ItemRun:
     """One target's way through its steps, in one run."""
 
-    def __init__(self, tools: Tools, run_id: str, plan: Plan, index: int) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        run_id: str,
+        plan: Plan,
+        index: int,
+        find_trouble: Callable[[], str] = str,
+    ) -> None:
+        """find_trouble: what is wrong with the cluster, asked before a call that relies on it."""
         self._tools = tools
         self._run_id = run_id
         self._plan = plan
         self._index = index
+        self._find_trouble = find_trouble
         self._record = ItemRecord(tools, run_id, plan, index)
         self._item: Item = self._bound(plan.items[index].target.id)
         self._began = 0.0
@@ -67,6 +78,8 @@ class ItemRun:
         """What a step that decides the outcome has shown."""
         self._done: list[str] = []
         """What has taken effect so far, in words."""
+        self._identity = ""
+        """What the guest was like that this run has made; empty: nobody has looked yet."""
 
     def execute(self) -> ItemOutcome:
         """From the first step on; the guards are read right before."""
@@ -81,9 +94,9 @@ class ItemRun:
         """From where the journal ends. What may have been sent is looked for, never sent again."""
         self._began = self._tools.clock.monotonic()
         ended = next((entry for entry in reversed(entries) if entry.kind == "outcome"), None)
-        if ended and ended.data["status"] not in {"unknown", "pending"}:
+        if ended and not is_open(ended.data["status"], ended.data.get("error", "")):
             return msgspec.convert(ended.data, ItemOutcome)
-        told = [entry for entry in entries if entry.kind not in {"outcome", "refused"}]
+        told = what_was_sent(entries)
         refused = [entry for entry in entries if entry.kind == "refused"]
         self._is_resumed = True
         self._remember(told)
@@ -108,6 +121,7 @@ class ItemRun:
         for entry in told:
             if "vmid" in entry.data:
                 self._item = self._bound(str(entry.data["vmid"]))
+            self._identity = str(entry.data.get("identity") or self._identity)
             step = self._item.steps[int(entry.data["step"])]
             if entry.kind == "answer":
                 self._answer = dict(entry.data.get("answer") or {})
@@ -157,9 +171,9 @@ class ItemRun:
         )
 
     def _call(self, number: int, call: Call) -> ItemOutcome | None:
-        if self._is_resumed:
+        if self._is_resumed or self._done:
             try:
-                self._look_before_going_on()
+                self._look_before_going_on(call)
             except PveopsError as changed:
                 return self._refused(changed)
         if call.new_id:
@@ -174,25 +188,35 @@ class ItemRun:
                 return self._refused(error)
             self._tools.clock.sleep(pause_s)
             try:
-                self._look_again()
+                self._look_again(call)
             except PveopsError as changed:
                 return self._refused(changed)
         return None
 
-    def _look_before_going_on(self) -> None:
-        """Nobody knows how long the run lay: its consent may have ended, its target may differ."""
-        if self._tools.clock.now() >= self._plan.expires:
+    def _look_before_going_on(self, call: Call) -> None:
+        """Before a call that is not the first, or the first of a process that took the run over.
+
+        Nobody knows how long the run lay: its consent may have ended, its target may differ. The
+        steps before may have taken their time, too.
+        """
+        if self._is_resumed and self._tools.clock.now() >= self._plan.expires:
             raise StalePlanError(
                 "the plan expired before this was begun", hint="ask for what is left again"
             )
-        self._look_again()
+        if self._is_resumed or call.holds or self._item.target.is_new:
+            self._look_again(call)
+        trouble = self._find_trouble() if self._done and call.holds else ""
+        if trouble:
+            raise PartialError(
+                f"not gone on with, because of {trouble}",
+                hint=f"when that is mended: `pve run resume {self._run_id}`",
+            )
 
-    def _look_again(self) -> None:
-        """Before a repetition: the guards; once we have changed the guest, its identity alone."""
-        if self._done:
-            check_identity(self._tools.reader, self._item)
-        else:
-            check_guards(self._tools.reader, self._item)
+    def _look_again(self, call: Call) -> None:
+        """At the guards, or at what our own steps have left of them."""
+        self._identity = check_again(
+            self._tools.reader, self._item, call, self._identity, is_changed=bool(self._done)
+        )
 
     def _call_for_new_guest(self, number: int) -> ItemOutcome | None:
         """A free id is not reserved by PVE: when it was taken first, another one is used."""
@@ -231,12 +255,15 @@ class ItemRun:
                 "lost", step=number, server_time=self._sent_at, message=error.message
             )
             return error
+        except FrozenError as error:
+            self._record.write("held", step=number, message=error.message)
+            return error
         except PveopsError as error:
             self._record.write("refused", step=number, message=error.message)
             return error
         self._upid = data if isinstance(data, str) and parse_upid(data) else ""
         self._task = None
-        self._answer = _scalars_of(data)
+        self._answer = scalars_of(data)
         self._record.write("answer", step=number, upid=self._upid, answer=self._answer)
         self._note_effect(call)
         return None
@@ -249,11 +276,19 @@ class ItemRun:
 
     def _announce(self, number: int, call: Call) -> None:
         """Record the intent, in both books, before a byte is sent."""
-        if self._tools.is_frozen():
-            raise FrozenError("all changes are frozen")
+        self._refuse_frozen()
         self._sent_at = self._tools.reader.server_time()
-        self._record.intend(self._item, number, call, self._sent_at)
+        self._record.intend(self._item, number, call, self._sent_at, self._identity)
         self._progress(f"{call.method} {call.path}", None)
+        # The books may have been waited for.
+        self._refuse_frozen()
+
+    def _refuse_frozen(self) -> None:
+        if self._tools.is_frozen():
+            raise FrozenError(
+                "all changes are frozen",
+                hint=f"when that is lifted: `pve run resume {self._run_id}`",
+            )
 
     def _bound(self, vmid: str) -> Item:
         return bind_id(self._plan.items[self._index], vmid)
@@ -462,14 +497,3 @@ class ItemRun:
     def _progress(self, text: str, share: float | None) -> None:
         if self._tools.on_progress is not None:
             self._tools.on_progress(self._index, text, share)
-
-
-def _scalars_of(data: object) -> dict[str, Scalar]:
-    """The plain members of an answer that is an object; of any other, nothing."""
-    if not isinstance(data, dict):
-        return {}
-    return {
-        str(key): value
-        for key, value in data.items()
-        if value is None or isinstance(value, str | int | float)
-    }

@@ -11,7 +11,9 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pveops.engine.outcome import ItemOutcome, Receipt
+import msgspec
+
+from pveops.engine.outcome import HELD, ItemOutcome, Receipt, is_open
 from pveops.engine.store import Entry
 from pveops.operations.catalog import get_operation
 from pveops.operations.operation import Operation, Targets
@@ -34,41 +36,34 @@ class Explanation(NamedTuple):
     """Whole commands, in their order; what is no command begins with `a person:`."""
 
 
-def explain_run(
-    run_id: str,
-    plan: Plan,
-    receipt: Receipt | None,
-    entries: Sequence[Entry],
-    *,
-    is_at_work: bool = False,
-) -> tuple[Explanation, ...]:
-    """An explanation for each target, in the plan's order.
+class Progress(NamedTuple):
+    """How far a run is: its last receipt, its journal, and whether anybody is at it."""
 
-    is_at_work: a process carries the run out right now.
-    """
-    outcomes = receipt.items if receipt is not None else ()
-    return tuple(
-        _explain(
-            run_id,
-            plan,
-            item,
-            outcomes[index] if index < len(outcomes) else None,
-            [entry for entry in entries if entry.item == index],
-            is_at_work=is_at_work,
-        )
-        for index, item in enumerate(plan.items)
-    )
+    receipt: Receipt | None
+    entries: Sequence[Entry]
+    is_at_work: bool = False
+    """A process carries it out right now."""
+    is_closed: bool = False
+    """A person has ended it for good."""
+
+    def outcome_of(self, index: int, entries: Sequence[Entry]) -> ItemOutcome | None:
+        """The word of the journal; of what was never begun, the receipt's while it is the last."""
+        if entries:
+            last = entries[-1]
+            return msgspec.convert(last.data, ItemOutcome) if last.kind == "outcome" else None
+        kept = self.receipt.items if self.receipt and not self.is_at_work else ()
+        return kept[index] if index < len(kept) else None
 
 
-def _explain(
-    run_id: str,
-    plan: Plan,
-    item: Item,
-    outcome: ItemOutcome | None,
-    entries: Sequence[Entry],
-    *,
-    is_at_work: bool,
-) -> Explanation:
+def explain_run(run_id: str, plan: Plan, progress: Progress) -> tuple[Explanation, ...]:
+    """An explanation for each target, in the plan's order."""
+    return tuple(_explain(run_id, plan, index, progress) for index in range(len(plan.items)))
+
+
+def _explain(run_id: str, plan: Plan, index: int, progress: Progress) -> Explanation:
+    item, is_at_work = plan.items[index], progress.is_at_work
+    entries = [entry for entry in progress.entries if entry.item == index]
+    outcome = progress.outcome_of(index, entries)
     answered = {int(entry.data["step"]) for entry in entries if entry.kind == "answer"}
     if outcome is None and entries and entries[-1].kind == "answer" and entries[-1].data["upid"]:
         # Its task goes on, or nobody has seen its end yet.
@@ -79,6 +74,9 @@ def _explain(
     vmid = next((str(e.data["vmid"]) for e in reversed(entries) if "vmid" in e.data), "")
     begun = "at work" if is_at_work else "left"
     status = outcome.status if outcome else (begun if entries else "not begun")
+    if outcome and outcome.error in HELD and not answered:
+        status = "not begun"
+    is_through = outcome is not None and not is_open(outcome.status, outcome.error)
     return Explanation(
         id=vmid or item.target.id,
         name=item.target.name,
@@ -88,8 +86,16 @@ def _explain(
         why=outcome.message if outcome and status != "done" else "",
         steps=(
             (f"pve run wait {run_id}",)
-            if is_at_work
-            else _steps(run_id, plan, operation, item, outcome, status, has_begun=bool(answered))
+            if is_at_work and not is_through
+            else _steps(
+                "" if progress.is_closed else run_id,
+                plan,
+                operation,
+                item,
+                outcome,
+                status,
+                has_begun=bool(answered),
+            )
         ),
     )
 
@@ -104,9 +110,14 @@ def _steps(
     *,
     has_begun: bool,
 ) -> tuple[str, ...]:
+    """run_id: empty when nothing more is done of the run."""
     look = f"pve guest doctor {item.target.id}" if item.target.kind in {"qemu", "lxc"} else ""
     undo = item.undo if has_begun else ""
-    match status:
+    if outcome is not None and outcome.error in HELD and run_id:
+        return (f"pve run resume {run_id}",)
+    if not run_id and status in {"pending", "left", "unknown"}:
+        return (look,) if look else ()
+    match status if run_id else status.replace("not begun", "not-executed"):
         case "done" | "already":
             return ()
         case "pending":
@@ -129,9 +140,13 @@ def _steps(
 
 def command_of(plan: Plan, operation: Operation, item: Item) -> str:
     """The request for this one target again; empty where it cannot be told from the plan."""
-    if operation.targets not in {Targets.ONE, Targets.GUESTS}:
+    if operation.targets not in {Targets.ONE, Targets.GUESTS, Targets.NODE, Targets.CLUSTER}:
         return ""
-    words = ["pve", *operation.command.split(), item.target.id]
+    words = ["pve", *operation.command.split()]
+    if operation.targets is Targets.NODE:
+        words.append(str(plan.params["node"]))
+    elif operation.targets is not Targets.CLUSTER:
+        words.append(item.target.id)
     for param in operation.params:
         value = plan.params.get(param.name)
         if value is None or value is False:

@@ -9,7 +9,7 @@ import msgspec
 from pveops.engine.outcome import ItemOutcome
 from pveops.engine.tools import Tools
 from pveops.errors import AuditError
-from pveops.operations.plan import Call, Item, Plan, plain
+from pveops.operations.plan import Call, Item, Plan, Scalar, plain
 
 
 class ItemRecord:
@@ -27,8 +27,13 @@ class ItemRecord:
             self._run_id, self._index, kind, self._tools.clock.now(), data
         )
 
-    def intend(self, item: Item, number: int, call: Call, server_time: float) -> None:
-        """That a call is about to be sent, in both books. Raises AuditError: then it must not."""
+    def intend(
+        self, item: Item, number: int, call: Call, server_time: float, identity: str = ""
+    ) -> None:
+        """That a call is about to be sent, in both books. Raises AuditError: then it must not.
+
+        identity: what the guest was like, where an earlier call of the run has made it.
+        """
         self._tools.audit.append(
             "intent",
             {
@@ -39,8 +44,9 @@ class ItemRecord:
                 "guards": item.guards,
             },
         )
-        # The id that a new guest is to have, for whoever picks the run up.
+        # The id that a new guest is to have, and what is seen of it, for whoever picks the run up.
         new = {"vmid": item.target.id} if item.target.is_new else {}
+        new |= {"identity": identity} if identity else {}
         self.write("intent", step=number, call=call.path, server_time=server_time, **new)
 
     def end(self, item: Item, outcome: ItemOutcome) -> ItemOutcome:
@@ -93,3 +99,14 @@ class ItemRecord:
                 "node": target.node,
             },
         }
+
+
+def scalars_of(data: object) -> dict[str, Scalar]:
+    """The plain members of an answer that is an object; of any other, nothing."""
+    if not isinstance(data, dict):
+        return {}
+    return {
+        str(key): value
+        for key, value in data.items()
+        if value is None or isinstance(value, str | int | float)
+    }

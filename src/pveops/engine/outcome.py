@@ -39,6 +39,15 @@ class ItemOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     audit_head: str = ""
 
 
+HELD = frozenset({"E_FROZEN", "E_PARTIAL"})
+"""Errors that keep a call from being sent for now: whoever resumes the run goes on there."""
+
+
+def is_open(status: str, error: str) -> bool:
+    """Whether an outcome is not the last word: nobody knows it yet, or the target was held."""
+    return status in {"unknown", "pending"} or error in HELD
+
+
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of a run."""
 

@@ -19,26 +19,29 @@ ROLLING = "cluster.rolling-reboot"
 _NOT_MOVED = frozenset({"failed", "not-executed"})
 
 
-def list_past_moves(store: Store, cluster: str) -> tuple[PastMove, ...]:
+def list_past_moves(store: Store, clusters: frozenset[str]) -> tuple[PastMove, ...]:
     """The moves of evacuations that were not returned from, by source and vmid.
 
     What was begun and has no known end is among them. A later move of a guest from the same node
     takes the place of an earlier one.
     """
     found: dict[tuple[str, int], PastMove] = {}
-    for run, plan, item, entries in list_begun(store, cluster, (EVACUATE, RETURN, ROLLING)):
+    for run, plan, item, entries in list_begun(store, clusters, (EVACUATE, RETURN, ROLLING)):
         if destination_of(item):
             _fold(found, run, plan, item, entries)
     return tuple(sorted(found.values(), key=lambda move: (move.source, move.vmid)))
 
 
 def list_begun(
-    store: Store, cluster: str, operations: tuple[str, ...]
+    store: Store, clusters: frozenset[str], operations: tuple[str, ...]
 ) -> Iterator[tuple[RunRow, Plan, Item, list[Entry]]]:
-    """Every item that was begun in runs of these operations, in the order of runs and items."""
+    """Every item that was begun in runs of these operations, in the order of runs and items.
+
+    clusters: the fingerprints of the cluster that it is about.
+    """
     for run in store.list_runs_of(operations):
         plan = decode_plan(store.get_plan(run.plan).json)
-        if plan.cluster != cluster:
+        if plan.cluster not in clusters:
             continue
         told: dict[int, list[Entry]] = {}
         for entry in store.read_entries(run.id):

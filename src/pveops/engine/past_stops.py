@@ -14,10 +14,15 @@ SHUTDOWN, BRING_BACK = "cluster.shutdown-plan", "cluster.bring-back"
 _NOT_STOPPED = frozenset({"failed", "not-executed"})
 
 
-def list_past_stops(store: Store, cluster: str) -> tuple[PastStop, ...]:
-    """Guests that were not brought back since, by vmid; what has no known end is among them."""
+def list_past_stops(store: Store, clusters: frozenset[str]) -> tuple[PastStop, ...]:
+    """Guests that were not brought back since, by vmid; what has no known end is among them.
+
+    A shutdown that takes down what an earlier one had taken down follows on a time in which the
+    cluster was up; one that takes down only others goes on with the earlier one.
+    """
     found: dict[int, PastStop] = {}
-    for run, plan, item, entries in list_begun(store, cluster, (SHUTDOWN, BRING_BACK)):
+    down: set[int] = set()
+    for run, plan, item, entries in list_begun(store, clusters, (SHUTDOWN, BRING_BACK)):
         target = item.target
         if target.kind not in {"qemu", "lxc"}:
             continue
@@ -26,7 +31,14 @@ def list_past_stops(store: Store, cluster: str) -> tuple[PastStop, ...]:
         if plan.operation == BRING_BACK:
             if status == "done":
                 found.pop(vmid, None)
+                down.discard(vmid)
         elif status not in _NOT_STOPPED:
+            if vmid in down and found[vmid].run != run.id:
+                earlier = {stop.vmid for stop in found.values() if stop.run != run.id}
+                found |= {each: found[each]._replace(is_of_earlier=True) for each in earlier}
+                down -= earlier
+            if status == "done":
+                down.add(vmid)
             kind = "lxc" if target.kind == "lxc" else "qemu"
             found[vmid] = PastStop(
                 vmid=vmid,

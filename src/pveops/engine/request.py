@@ -22,6 +22,7 @@ from pveops.engine.gate import Verdict, judge
 from pveops.engine.past_moves import list_past_moves
 from pveops.engine.past_stops import list_past_stops
 from pveops.engine.pool import run_bounded
+from pveops.engine.same_cluster import list_fingerprints
 from pveops.engine.session import Session
 from pveops.errors import (
     BusyError,
@@ -178,7 +179,8 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
 
 def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
     targets = get_operation(ask.operation).targets
-    store, cluster = session.store, session.cluster
+    store, looks_back = session.store, targets in {Targets.NODE, Targets.CLUSTER}
+    known_as = list_fingerprints(session) if looks_back else frozenset[str]()
     membership = read_membership(session.reader)
     return Scene(
         inventory=inventory,
@@ -189,8 +191,8 @@ def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
         rules=_rules(session, inventory),
         reason=sanitize_text(ask.reason, _MAX_REASON),
         template=_template(session, ask),
-        past_moves=list_past_moves(store, cluster) if targets is Targets.NODE else (),
-        past_stops=list_past_stops(store, cluster) if targets is Targets.CLUSTER else (),
+        past_moves=list_past_moves(store, known_as) if targets is Targets.NODE else (),
+        past_stops=list_past_stops(store, known_as) if targets is Targets.CLUSTER else (),
         local=membership.local if membership else "",
     )
 

@@ -40,6 +40,10 @@ CREATE TABLE facts (key TEXT PRIMARY KEY, value BLOB NOT NULL, at INTEGER NOT NU
 """
 
 
+_AS_IT_WAS = "WHERE id = ? AND state = ? AND pid = ? AND pid_started = ? AND host = ?"
+"""For what must not have been taken in hand by another process since it was read."""
+
+
 class PlanRow(NamedTuple):
     """A stored plan. `json` is the canonical JSON that `hash` was made of."""
 
@@ -75,7 +79,8 @@ class RunRow(NamedTuple):
     id: str
     plan: str
     state: str
-    """`running` or `ended`; a running one whose process is gone waits for `pve run resume`."""
+    """`running`, `ended`, or `closed` (a person has ended it for good); a running one whose
+    process is gone waits for `pve run resume`."""
     consent: str
     created: int
     ended: int | None
@@ -83,6 +88,10 @@ class RunRow(NamedTuple):
     pid_started: str
     host: str
     receipt: bytes | None
+
+
+def _as_it_was(run: RunRow) -> tuple[object, ...]:
+    return run.id, run.state, run.pid, run.pid_started, run.host
 
 
 class Entry(NamedTuple):
@@ -129,6 +138,11 @@ class Store:
         import threading
 
         self._lock = threading.RLock()
+
+    @property
+    def folder(self) -> Path:
+        """Where the file lies."""
+        return self._path.parent
 
     def close(self) -> None:
         """Let go of the file."""
@@ -235,16 +249,12 @@ class Store:
             db.execute("INSERT INTO locks VALUES (?, ?, ?)", (key, run.id, run.created))
         return None
 
-    def adopt_run(self, run_id: str, dead: RunRow, heir: RunRow) -> bool:
-        """Hand a run of a dead process to this one. False: somebody else was faster."""
+    def adopt_run(self, dead: RunRow, heir: RunRow) -> bool:
+        """Hand a running run of a dead process to this one. False: somebody else was faster."""
         with self._transaction() as db:
             cursor = db.execute(
-                "UPDATE runs SET pid = ?, pid_started = ?, host = ? "
-                "WHERE id = ? AND state = 'running' AND pid = ? AND pid_started = ? AND host = ?",
-                (
-                    *(heir.pid, heir.pid_started, heir.host),
-                    *(run_id, dead.pid, dead.pid_started, dead.host),
-                ),
+                f"UPDATE runs SET pid = ?, pid_started = ?, host = ? {_AS_IT_WAS}",  # noqa: S608 - constants
+                (*(heir.pid, heir.pid_started, heir.host), *_as_it_was(dead)),
             )
             return cursor.rowcount == 1
 
@@ -287,32 +297,52 @@ class Store:
         """Close a run with its receipt; locks stay where an outcome is unknown."""
         with self._transaction() as db:
             db.execute(
-                "UPDATE runs SET state = 'ended', ended = ?, receipt = ? WHERE id = ?",
+                "UPDATE runs SET state = IIF(state = 'closed', 'closed', 'ended'), ended = ?, "
+                "receipt = ? WHERE id = ?",
                 (int(now), receipt, run_id),
             )
             if not keep_locks:
                 db.execute("DELETE FROM locks WHERE run = ?", (run_id,))
 
-    def release_locks(self, run_id: str) -> int:
-        """Let other runs work on the targets of a run whose outcome stays unknown."""
+    def close_run(self, run: RunRow, now: float) -> int | None:
+        """End a run for good, and let other runs work on its targets.
+
+        Gives the number of targets that it had locked; None when it is not as `run` tells any
+        more.
+        """
         with self._transaction() as db:
-            return db.execute("DELETE FROM locks WHERE run = ?", (run_id,)).rowcount
+            cursor = db.execute(
+                f"UPDATE runs SET state = 'closed', ended = COALESCE(ended, ?) {_AS_IT_WAS}",  # noqa: S608 - constants
+                (int(now), *_as_it_was(run)),
+            )
+            if cursor.rowcount != 1:
+                return None
+            # A target is locked once for every fingerprint of its cluster.
+            sql = "SELECT COUNT(DISTINCT substr(key, instr(key, '/'))) FROM locks WHERE run = ?"
+            (count,) = db.execute(sql, (run.id,)).fetchone()
+            db.execute("DELETE FROM locks WHERE run = ?", (run.id,))
+            return int(count)
 
     def reopen_run(self, run: RunRow, lock_keys: tuple[str, ...]) -> str | None:
         """Let an ended run go on with these targets, which it locks again where it let them go.
 
-        Returns None, or `lock:KEY:RUN` when another run works on one of them.
+        Returns None, `lock:KEY:RUN` when another run works on one of them, or `run` when it is not
+        as `run` tells any more.
         """
         with self._transaction() as db:
+            cursor = db.execute(
+                f"UPDATE runs SET state = 'running' {_AS_IT_WAS}",  # noqa: S608 - constants
+                _as_it_was(run),
+            )
+            if cursor.rowcount != 1:
+                return "run"
             sql = "SELECT key FROM locks WHERE run = ?"
             own = {key for (key,) in db.execute(sql, (run.id,))}
             free = tuple(key for key in lock_keys if key not in own)
             obstacle = self._take_locks(db, run, free)
             if obstacle:
                 db.execute("ROLLBACK TO attempt")
-                return obstacle
-            db.execute("UPDATE runs SET state = 'running' WHERE id = ?", (run.id,))
-            return None
+            return obstacle
 
     # -- journal -------------------------------------------------------------
 

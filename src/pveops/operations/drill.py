@@ -19,7 +19,7 @@ from pveops.operations.plan import (
     WaitState,
     WaitTask,
 )
-from pveops.operations.restore import cards_of, restore_steps, unplugged
+from pveops.operations.restore import archive_guards, cards_of, restore_steps, unplugged
 from pveops.operations.restore_checks import check_restore
 from pveops.units import format_duration
 
@@ -51,7 +51,7 @@ def decide_drill(_operation: str, facts: RestoreFacts, params: dict[str, Scalar]
     item = Item(
         target=target,
         headline=f"NEW FOR A WHILE, from the backup of {label}, {age} old",
-        guards={},
+        guards=archive_guards(facts),
         before={"exists": False, "backup": facts.backup.volid},
         steps=(
             *restore_steps(facts, params, name),

@@ -73,6 +73,39 @@ def backup_guard(
     return {f"{_BACKUPS}/{storage}/{node}/{vmid}": summarize_backups(backups)}
 
 
+_ARCHIVE = "archive"
+
+
+def archive_guard(node: str, volid: str, vmid: int, backup: Backup | None) -> dict[str, Scalar]:
+    """That one backup is as it was: that it can be read, its size, its age, its verification."""
+    told = "not there"
+    if backup is not None:
+        verified = f", verification {backup.verification}" if backup.verification else ""
+        told = f"{backup.size_bytes} bytes of {backup.ctime}{verified}"
+    return {f"{_ARCHIVE}/{node}/{vmid}/{volid}": told}
+
+
+class ArchivePlace(NamedTuple):
+    """Where a guard about one backup is to be read."""
+
+    node: str
+    vmid: int
+    volid: str
+
+    @property
+    def storage(self) -> str:
+        """A volume id begins with its storage."""
+        return self.volid.partition(":")[0]
+
+
+def archive_place(field: str) -> ArchivePlace | None:
+    """What the name of a guard says; None for guards about something else."""
+    parts = field.split("/", 3)
+    if parts[0] != _ARCHIVE:
+        return None
+    return ArchivePlace(parts[1], int(parts[2]), parts[3])
+
+
 class BackupsPlace(NamedTuple):
     """Where a guard about backups is to be read."""
 

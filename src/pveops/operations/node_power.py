@@ -79,6 +79,8 @@ def _command(facts: NodePower, command: str) -> Call:
         effect="C",
         does=command,
         is_late=True,
+        # Ceph's flag is set before it, which may take a minute; the run may have lain for hours.
+        holds=tuple(node_guards(facts.node.status, ())),
     )
 
 

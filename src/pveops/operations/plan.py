@@ -52,6 +52,9 @@ class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
     is_late: bool = False
     """Its effect shows only after a while, and no task tells of it: that the state is as before
     does not mean that the call was lost."""
+    holds: tuple[str, ...] = ()
+    """Guards that have to hold right before it, too, when it is not the first call: those that
+    the calls before it leave as they are."""
 
 
 class WaitTask(msgspec.Struct, frozen=True, tag="wait-task"):
@@ -137,7 +140,8 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
     headline: str
     """The most important fact first: `RUNNING 41d`."""
     guards: dict[str, Scalar]
-    """Facts that justify the steps, read again field by field before the first call."""
+    """Facts that justify the steps, read again field by field before the first call; before later
+    ones those that `Call.holds` names."""
     before: dict[str, Scalar]
     """The state that the audit log keeps."""
     steps: tuple[Step, ...]

@@ -13,7 +13,7 @@ from pveops.domain.restore_facts import RestoreFacts
 from pveops.errors import NotFoundError, UsageError
 from pveops.operations.decision import Decision
 from pveops.operations.findings import blocks_among
-from pveops.operations.guards import guest_guards
+from pveops.operations.guards import archive_guard, guest_guards
 from pveops.operations.guest_checks import worst_first
 from pveops.operations.plan import (
     VMID,
@@ -63,7 +63,7 @@ def decide_restore(_operation: str, facts: RestoreFacts, params: dict[str, Scala
     item = Item(
         target=target,
         headline=f"NEW, from the backup {_age_of(facts)} old",
-        guards={},
+        guards=archive_guards(facts),
         before={"exists": False, "backup": facts.backup.volid},
         steps=steps,
         undo=f"pve guest delete {name}",
@@ -88,12 +88,13 @@ def _decide_replace(facts: RestoreFacts, params: dict[str, Scalar]) -> Decision:
     fresh = Backup(
         base.guest, facts.backup_storage, "before it is replaced", facts.read_at, is_protected=True
     )
+    guards = guest_guards(base.state, base.config) | archive_guards(facts)
     item = Item(
         target=target,
         headline=f"{headline_of(base)}, REPLACED by its backup {_age_of(facts)} old",
-        guards=guest_guards(base.state, base.config),
+        guards=guards,
         before={"power": base.state.power, "backup": facts.backup.volid},
-        steps=(*vzdump_steps(fresh), *_replace_steps(facts, params)),
+        steps=(*vzdump_steps(fresh), *_replace_steps(facts, params, tuple(guards))),
         losses=(
             f"everything on it now ({_told_disks(facts)}): PVE destroys disks and snapshots, then "
             "reads the backup",
@@ -102,6 +103,11 @@ def _decide_replace(facts: RestoreFacts, params: dict[str, Scalar]) -> Decision:
         raises=("the present guest is destroyed before the backup is read",),
     )
     return Decision(target, found, item, state=base.state.power)
+
+
+def archive_guards(facts: RestoreFacts) -> dict[str, Scalar]:
+    """That the backup is the one that was looked at, as the node sees it that reads it."""
+    return archive_guard(facts.node, facts.backup.volid, facts.backup.vmid, facts.backup)
 
 
 def _age_of(facts: RestoreFacts) -> str:
@@ -141,7 +147,10 @@ def restore_steps(facts: RestoreFacts, params: dict[str, Scalar], name: str) -> 
     return call, WaitTask(_RESTORE_S), WaitState("guest.exists", _GRACE_S)
 
 
-def _replace_steps(facts: RestoreFacts, params: dict[str, Scalar]) -> tuple[Step, ...]:
+def _replace_steps(
+    facts: RestoreFacts, params: dict[str, Scalar], holds: tuple[str, ...]
+) -> tuple[Step, ...]:
+    """holds: what was done to the guest after its safety backup began would be in no backup."""
     sent = {**_source(facts, params), "vmid": facts.backup.vmid, "force": True}
     call = Call(
         "POST",
@@ -150,6 +159,7 @@ def _replace_steps(facts: RestoreFacts, params: dict[str, Scalar]) -> tuple[Step
         effect="C",
         task_types=("qmrestore", "vzrestore"),
         does="destroy it and restore the backup in its place",
+        holds=holds,
     )
     return (
         call,

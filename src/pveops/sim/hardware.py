@@ -127,12 +127,16 @@ def pool_row(pool: ZfsPool) -> dict[str, Any]:
     }
 
 
-def certificate_row(node: str, file: CertificateFile) -> dict[str, Any]:
-    """A row of GET certificates/info (pve-common Certificate.pm)."""
-    body = "".join(file.pem.splitlines()[1:-1])
-    der = base64.b64decode(body) if body else f"{node}/{file.filename}".encode()
-    digest = hashlib.sha256(der).hexdigest().upper()
+def certificate_row(node: str, cluster: str, file: CertificateFile) -> dict[str, Any]:
+    """A row of GET certificates/info (pve-common Certificate.pm). The CA is the cluster's."""
     is_ca = file.filename == "pve-root-ca.pem"
+    body = "".join(file.pem.splitlines()[1:-1])
+    der = (
+        base64.b64decode(body)
+        if body
+        else f"{cluster if is_ca else node}/{file.filename}".encode()
+    )
+    digest = hashlib.sha256(der).hexdigest().upper()
     row: dict[str, Any] = {
         "filename": file.filename,
         "fingerprint": ":".join(digest[i : i + 2] for i in range(0, len(digest), 2)),
@@ -141,9 +145,7 @@ def certificate_row(node: str, file: CertificateFile) -> dict[str, Any]:
         "notafter": file.not_after,
         "public-key-bits": 4096 if is_ca else 2048,
         "public-key-type": "rsaEncryption",
-        "san": []
-        if file.filename == "pve-root-ca.pem"
-        else ["127.0.0.1", "::1", "localhost", node],
+        "san": [] if is_ca else ["127.0.0.1", "::1", "localhost", node],
         "subject": file.subject,
     }
     return row | ({"pem": file.pem} if file.pem else {})

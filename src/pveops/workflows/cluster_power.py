@@ -140,6 +140,8 @@ def _rest_of(stop: PastStop, guests: dict[int, Guest], now: float) -> Resting | 
         return Resting(target, "gone")
     if guest.status == "running":
         return Resting(target, guest.status)
+    if stop.is_of_earlier:
+        return Resting(target, "stopped since an earlier shutdown: start it by its name")
     if now - stop.at > _FORGOTTEN_S:
         # It may have run since, and have been stopped on purpose.
         age = format_duration(now - stop.at)

@@ -13,6 +13,7 @@ from pveops.errors import NotFoundError
 from pveops.operations.decision import Decision
 from pveops.operations.move_choice import MoveChoice, read_choice
 from pveops.operations.plan import Scalar, Target
+from pveops.units import DAY_S, format_duration
 from pveops.workflows.moving import (
     Resting,
     Traveller,
@@ -24,6 +25,9 @@ from pveops.workflows.moving import (
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
+
+_FORGOTTEN_S = 30 * DAY_S
+"""A node may wait for a spare part for weeks."""
 
 
 def read_return(client: Client, scene: Scene) -> Sequence[Traveller | Resting]:
@@ -37,7 +41,9 @@ def read_return(client: Client, scene: Scene) -> Sequence[Traveller | Resting]:
         raise NotFoundError(f"there is no node {home!r}", hint=f"the nodes are: {names}")
     moves = [move for move in scene.past_moves if move.source == home]
     by_vmid = {guest.vmid: guest for guest in scene.inventory.guests}
-    resting = [rest for move in moves if (rest := _rest_of(move, by_vmid.get(move.vmid)))]
+    resting = [
+        rest for move in moves if (rest := _rest_of(move, by_vmid.get(move.vmid), scene.now))
+    ]
     asleep = {rest.target.id for rest in resting}
     away = [by_vmid[move.vmid] for move in moves if str(move.vmid) not in asleep]
     if not away:
@@ -91,7 +97,7 @@ def decide_return(
     )
 
 
-def _rest_of(move: PastMove, guest: Guest | None) -> Resting | None:
+def _rest_of(move: PastMove, guest: Guest | None, now: float) -> Resting | None:
     target = Target(move.kind, str(move.vmid), move.name, guest.node if guest else move.source)
     if guest is None or guest.kind != move.kind:
         return Resting(target, "gone")
@@ -99,6 +105,11 @@ def _rest_of(move: PastMove, guest: Guest | None) -> Resting | None:
         return Resting(target, f"back on {move.source}")
     if guest.node != move.target:
         return Resting(target, f"on {guest.node}, where somebody moved it since")
+    if now - move.at > _FORGOTTEN_S:
+        # It may be there on purpose by now.
+        age = format_duration(now - move.at)
+        told = f"on {guest.node} since an evacuation {age} ago: move it by its name"
+        return Resting(target, told)
     return None
 
 

@@ -20,7 +20,7 @@ def test_the_second_install_changes_nothing(cli, tmp_path):
     target = tmp_path / "ws" / "skills" / "proxmox"
     assert first.code == 0
     assert first.lines[0] == f"put: the skill in {target}"
-    assert first.lines[-1] == "next: let the agent run `pve` without asking, and `pve-apply` ask"
+    assert first.lines[-1] == "next: pve openclaw setup"
     assert second.code == 0
     assert second.json["changed"] is False
     assert cli.run(line).lines[0] == f"already there: the skill in {target}"

@@ -153,8 +153,10 @@ def list_disk_users(call: Call) -> list[dict[str, Any]]:
 @routes.get(f"{_NODE}/certificates/info")
 def list_certificates(call: Call) -> list[dict[str, Any]]:
     """The cluster's CA, the node's certificate, and the one set by people, if there is one."""
-    node = call.node
-    return [certificate_row(node.name, file) for file in node.hardware.certificates.values()]
+    node, cluster = call.node, call.cluster
+    whole = f"{cluster.name} {' '.join(sorted(cluster.nodes))}"
+    files = node.hardware.certificates.values()
+    return [certificate_row(node.name, whole, file) for file in files]
 
 
 @routes.get(f"{_NODE}/disks/lvm")
