@@ -87,6 +87,11 @@ def _compare(call: Call, place: str) -> int:
             found = compare(call.wiring.audit, iter(file))
     except OSError as error:
         raise UsageError(f"{place} cannot be read: {error.strerror}") from error
+    if not found.heads:
+        raise UsageError(
+            f"{place} holds no head of an audit log, so it proves nothing",
+            hint="journalctl -t pveops > FILE; or the file that the policy names as the anchor",
+        )
     if found.problem:
         raise AuditError(
             f"the audit log is not what {place} says: {found.problem}",

@@ -62,12 +62,17 @@ class ItemRecord:
                 },
             )
         except AuditError as error:
+            # With a number, the record is on disk, and its head alone did not get elsewhere.
+            seq, hash_ = error.details.get("seq", 0), error.details.get("hash", "")
+            where = "" if seq else "the outcome is not in the audit log: "
             return msgspec.structs.replace(
                 outcome,
-                message=f"{outcome.message}; but the outcome is not in the audit log: "
-                f"{error.message}",
+                message=f"{outcome.message}; but {where}{error.message}",
                 exit_code=outcome.exit_code or error.exit_code,
                 error=outcome.error or error.code,
+                hint=outcome.hint or error.hint,
+                audit_seq=seq,
+                audit_head=hash_,
             )
         problem = self._tools.audit.anchor_problem
         message = f"{outcome.message}; {problem}" if problem else outcome.message
