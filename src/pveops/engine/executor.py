@@ -58,6 +58,8 @@ class ItemRun:
         self._item: Item = self._bound(plan.items[index].target.id)
         self._began = 0.0
         self._sent_at = 0.0
+        self._auth_id = tools.auth_id
+        """Who sent the last call: a token may have been replaced since."""
         self._upid = ""
         self._task: TaskOutcome | None = None
         self._is_resumed = False
@@ -97,7 +99,7 @@ class ItemRun:
         last = told[-1]
         step = int(last.data["step"])
         if last.kind in {"intent", "lost"}:
-            return self._settle(step, float(last.data["server_time"]))
+            return self._settle(step, float(last.data["sent_at"]))
         self._upid = str(last.data.get("upid", ""))
         return self._go_on(step + 1)
 
@@ -108,6 +110,7 @@ class ItemRun:
         for entry in told:
             if "vmid" in entry.data:
                 self._item = self._bound(str(entry.data["vmid"]))
+            self._auth_id = str(entry.data.get("auth_id") or self._auth_id)
             step = self._item.steps[int(entry.data["step"])]
             if entry.kind == "answer":
                 self._answer = dict(entry.data.get("answer") or {})
@@ -227,9 +230,7 @@ class ItemRun:
                 call.method, call.path, dict(call.params), self._upload_of(call)
             )
         except OutcomeUnknownError as error:
-            self._record.write(
-                "lost", step=number, server_time=self._sent_at, message=error.message
-            )
+            self._record.write("lost", step=number, sent_at=self._sent_at, message=error.message)
             return error
         except PveopsError as error:
             self._record.write("refused", step=number, message=error.message)
@@ -251,7 +252,7 @@ class ItemRun:
         """Record the intent, in both books, before a byte is sent."""
         if self._tools.is_frozen():
             raise FrozenError("all changes are frozen")
-        self._sent_at = self._tools.reader.server_time()
+        self._sent_at, self._auth_id = self._tools.clock.now(), self._tools.auth_id
         self._record.intend(self._item, number, call, self._sent_at)
         self._progress(f"{call.method} {call.path}", None)
 
@@ -270,8 +271,8 @@ class ItemRun:
             self._item,
             number,
             sent_at=sent_at,
-            auth_id=self._tools.auth_id,
-            known_upids=self._tools.store.known_upids(self._run_id),
+            auth_id=self._auth_id,
+            known_upids=self._tools.store.known_upids(),
         )
         if found.verdict == "adopted":
             self._upid = found.upid

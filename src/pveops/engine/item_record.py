@@ -27,7 +27,7 @@ class ItemRecord:
             self._run_id, self._index, kind, self._tools.clock.now(), data
         )
 
-    def intend(self, item: Item, number: int, call: Call, server_time: float) -> None:
+    def intend(self, item: Item, number: int, call: Call, sent_at: float) -> None:
         """That a call is about to be sent, in both books. Raises AuditError: then it must not."""
         self._tools.audit.append(
             "intent",
@@ -41,7 +41,8 @@ class ItemRecord:
         )
         # The id that a new guest is to have, for whoever picks the run up.
         new = {"vmid": item.target.id} if item.target.is_new else {}
-        self.write("intent", step=number, call=call.path, server_time=server_time, **new)
+        told = {"sent_at": sent_at, "auth_id": self._tools.auth_id, **new}
+        self.write("intent", step=number, call=call.path, **told)
 
     def end(self, item: Item, outcome: ItemOutcome) -> ItemOutcome:
         """The outcome, in both books; given back with where it stands in the audit log."""
