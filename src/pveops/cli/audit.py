@@ -118,7 +118,7 @@ def _what_it_proves(call: Call, first: int, heads: int | None) -> Iterator[str]:
 @click.option("--since", default="7d", show_default=True, help="How far back: 12h, 7d.")
 @click.pass_obj
 def reconcile(call: Call, since: str) -> Answer:
-    """Find tasks of our token in PVE that our records do not know, and what never ended.
+    """Find tasks of our tokens in PVE that our records do not know, and what never ended.
 
     Exits with 7 when something is found, and with 12 when nothing is, but a node could not be
     asked. Changes that make no task, such as those of a configuration, cannot be found this way.
@@ -131,7 +131,7 @@ def reconcile(call: Call, since: str) -> Answer:
         raise UsageError(f"{since!r} is no duration", hint="--since 12h, or 7d")
     session = call.wiring.session()
     now = session.clock.now()
-    found = compare_books(session, (session.auth_id,), now - seconds)
+    found = compare_books(session, call.wiring.connection.writer_tiers, now - seconds)
     rows = [
         {
             "upid": str(task.upid),
@@ -145,10 +145,10 @@ def reconcile(call: Call, since: str) -> Answer:
     ]
     problems = len(found.tasks) + len(found.intents)
     verdict = (
-        f"{count_of(found.looked_at, 'task')} of {session.auth_id}: "
+        f"{count_of(found.looked_at, 'task')} of {', '.join(found.auth_ids)}: "
         f"{len(found.tasks)} unknown to our records, {len(found.intents)} of ours without an end"
     )
-    lines = [f"unknown: the tasks of {node}: {why}" for node, why in found.unseen.items()]
+    lines = [f"unknown: the tasks of {what}: {why}" for what, why in found.unseen.items()]
     lines += [
         f"without an end: {intent.operation} of {intent.target} (record {intent.seq})"
         for intent in found.intents
@@ -163,6 +163,7 @@ def reconcile(call: Call, since: str) -> Answer:
             "tasks": rows,
             "intents": [intent._asdict() for intent in found.intents],
             "unseen": found.unseen,
+            "tokens": list(found.auth_ids),
         },
         blocks=(
             Listing(rows, dict, tuple(c.key for c in _TASK_COLUMNS), _TASK_COLUMNS),

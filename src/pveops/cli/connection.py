@@ -52,6 +52,7 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
         endpoints=tuple((name, Authenticated(each, auth)) for name, each in transports),
         actor=profile.actor,
         open_writer=open_writer if profile.tier_tokens else None,
+        writer_tiers=tuple(token.tier for token in profile.tier_tokens),
     )
 
 
