@@ -34,7 +34,8 @@ class Reconciliation(NamedTuple):
     """What does not stand in both books.
 
     tasks: of our tokens, and known to nobody here. intents: begun, and never ended. unseen: node
-    -> why its tasks XX
+    -> why its tasks are not known. looked_at: how many tasks of our tokens there are. auth_ids:
+    the tokens whose tasks were looked for.
     """
 
     tasks: tuple[TaskStatus, ...]
@@ -86,9 +87,10 @@ def _find_own_ids(
 ) -> frozenset[str]:
     """How our tasks are signed, or were: each token of the profile, and each of its records."""
     ids = {session.auth_id}
-    for tier in tiers if session.writer_id else ():
+    writer_id = session.writer_id or (lambda _tier: session.auth_id)
+    for tier in tiers:
         try:
-            ids.add(session.writer_id(tier))
+            ids.add(writer_id(tier))
         except PveopsError as error:
             unseen[f"the token for tier {tier}"] = error.message
     ids |= {
