@@ -13,7 +13,8 @@ from pveops.errors import ProtocolError
 
 VERSION = 1
 MAX_BYTES = 4 << 20
-_HEAD = struct.Struct("!I")
+HEAD = struct.Struct("!I")
+"""The length, in bytes, of what follows."""
 
 
 class Asked(NamedTuple):
@@ -24,10 +25,6 @@ class Asked(NamedTuple):
     stdin: str = ""
     asserted: Mapping[str, str] = MappingProxyType({})
     has_read_free_text: bool = False
-
-
-class NoMessageError(ProtocolError):
-    """Nothing was sent at all: somebody looked whether the broker listens."""
 
 
 class Told(NamedTuple):
@@ -41,17 +38,22 @@ class Told(NamedTuple):
 def send_message(connection: socket.socket, value: dict[str, Any]) -> None:
     """Raises OSError."""
     content = json.dumps(value).encode()
-    connection.sendall(_HEAD.pack(len(content)) + content)
+    connection.sendall(HEAD.pack(len(content)) + content)
 
 
 def receive_message(connection: socket.socket) -> dict[str, Any]:
     """Raises OSError, and ProtocolError for what is no message."""
-    (length,) = _HEAD.unpack(_exactly(connection, _HEAD.size))
+    (length,) = HEAD.unpack(_exactly(connection, HEAD.size))
     if length > MAX_BYTES:
         raise ProtocolError(f"a message of {length} bytes")
+    return decode_message(_exactly(connection, length))
+
+
+def decode_message(content: bytes) -> dict[str, Any]:
+    """What a message says. Raises ProtocolError for what is none."""
     try:
-        value = json.loads(_exactly(connection, length))
-    except ValueError as error:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise ProtocolError("a message that is no JSON") from error
     if not isinstance(value, dict):
         raise ProtocolError("a message that is no object")
@@ -62,8 +64,6 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
     parts: list[bytes] = []
     while length:
         chunk = connection.recv(min(length, 1 << 16))
-        if not chunk and not parts:
-            raise NoMessageError("the connection ended without a message")
         if not chunk:
             raise ProtocolError("the connection ended in the middle of a message")
         parts.append(chunk)
