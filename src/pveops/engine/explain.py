@@ -16,6 +16,7 @@ from pveops.engine.store import Entry
 from pveops.operations.catalog import get_operation
 from pveops.operations.operation import Operation, Targets
 from pveops.operations.plan import Call, Item, Plan, Scalar
+from pveops.sanitize import shell_word
 
 
 class Explanation(NamedTuple):
@@ -104,7 +105,11 @@ def _steps(
     *,
     has_begun: bool,
 ) -> tuple[str, ...]:
-    look = f"pve guest doctor {item.target.id}" if item.target.kind in {"qemu", "lxc"} else ""
+    look = (
+        f"pve guest doctor {shell_word(item.target.id)}"
+        if item.target.kind in {"qemu", "lxc"}
+        else ""
+    )
     undo = item.undo if has_begun else ""
     match status:
         case "done" | "already":

@@ -32,6 +32,7 @@ from pveops.operations.guards import (
 )
 from pveops.operations.plan import Item, Scalar, Target
 from pveops.operations.task import task_guards
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -147,7 +148,7 @@ def _read_guest(client: Client, target: Target) -> dict[str, Scalar]:
     except NotFoundError as error:
         raise StalePlanError(
             f"{target.label} is not on {target.node} any more",
-            hint=f"look where it is: `pve guest show {target.id}`",
+            hint=f"look where it is: `pve guest show {shell_word(target.id)}`",
             details={"changed": ["node"], "server": error.message},
         ) from error
     return guest_guards(state, config)

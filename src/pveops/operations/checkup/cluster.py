@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pveops.operations.checkup.check import Check
+from pveops.sanitize import shell_word
 
 _SKEW_WARN_S = 5.0
 _SKEW_BAD_S = 60.0
@@ -71,7 +72,7 @@ def _check_nodes(nodes: Sequence[NodeFact]) -> Iterator[Check]:
     for node in nodes:
         if node.problem:
             message = f"{node.name}: {node.problem}"
-            yield Check("warn", "cluster.node", message, f"pve node show {node.name}")
+            yield Check("warn", "cluster.node", message, f"pve node show {shell_word(node.name)}")
 
 
 def _check_clocks(nodes: Sequence[NodeFact]) -> Iterator[Check]:
