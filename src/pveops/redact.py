@@ -20,15 +20,19 @@ _SHORTEST_PART = 8
 _SHORTEST_SHAPE = 24
 """No ticket, token or key is as short as that; most names are."""
 _CODE_LENGTH = 8
+_ESCAPED = "{1,16}"
+"""So many backslashes: each JSON text in another one doubles them."""
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _SHAPES = (
-    # Each after a text that has to be there, since looking for that is cheap.
+    # Each after a text that has to be there, since looking for that is cheap. What may repeat
+    # is bounded wherever it could begin anew within itself: others write what is searched.
     ("PVE", re.compile(r"PVE(?:API|:)?Token(?:[= ]|%3D)[^\s\"']+")),
     (
         "PVE",
         re.compile(
-            r"PVE[A-Z]*(?::|%3A)(?:[^\s:\"']+?(?::|%3A))?[0-9A-F]{8,}(?::|%3A){2}[\w+/=%\-]+"
+            r"PVE[A-Z]{0,16}(?::|%3A)(?:[^\s:\"']{1,200}?(?::|%3A))?[0-9A-F]{8,16}(?::|%3A){2}"
+            r"[\w+/=%\-]+"
         ),
     ),
     (":", re.compile(r"(?<=\b[0-9A-F]{8}):[A-Za-z0-9+/]{43}(?![A-Za-z0-9+/])")),
@@ -43,8 +47,15 @@ _SHAPES = (
             re.DOTALL,
         ),
     ),
-    ("AGE-", re.compile(r"AGE-(?:SECRET-KEY|PLUGIN-[A-Z0-9\-]+)-1[A-Z0-9]+")),
-    ("eyJ", re.compile(r"\beyJ[\w\-]+\.[\w\-]+\.[\w\-]+")),
+    ("AGE-", re.compile(r"AGE-(?:SECRET-KEY|PLUGIN-[A-Z0-9\-]{1,64})-1[A-Z0-9]+")),
+    # From the beginning of a word, of which it is known by then that two more parts follow.
+    (
+        "eyJ",
+        re.compile(
+            r"(?<![\w\-])(?=[\w\-]++\.[\w\-]++\.[\w\-])"
+            r"(?:[\w\-]*?-)??eyJ[\w\-]++\.[\w\-]++\.[\w\-]+"
+        ),
+    ),
 )
 _SECRET_NAMES = re.compile(
     r"password|passwd|cipassword|sshkeys|ssh-public-keys|ticket|csrfpreventiontoken|secret"
@@ -164,10 +175,11 @@ def _spell(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass")
     coded = "".join(f"%(?:25)?(?i:{octet:02x})" for octet in octets)
     escaped = "".join(
-        rf"\\+u(?i:{units[at]:02x}{units[at + 1]:02x})" for at in range(0, len(units), 2)
+        rf"\\{_ESCAPED}u(?i:{units[at]:02x}{units[at + 1]:02x})" for at in range(0, len(units), 2)
     )
     if character <= "\xff":
-        escaped += rf"|\\+x(?i:{ord(character):02x})"
-    short = {"\n": r"\\+n", "\t": r"\\+t", "\r": r"\\+r", " ": r"\+"}.get(character)
-    plain = rf"\\*{re.escape(character)}"
+        escaped += rf"|\\{_ESCAPED}x(?i:{ord(character):02x})"
+    letter = {"\n": "n", "\t": "t", "\r": "r"}.get(character)
+    short = rf"\\{_ESCAPED}{letter}" if letter else r"\+" if character == " " else None
+    plain = rf"\\{{0,16}}{re.escape(character)}"
     return f"(?:{'|'.join(filter(None, (plain, coded, escaped, short)))})"

@@ -71,18 +71,53 @@ def sanitize_text(text: str, limit: int | None = None) -> str:
     return _cut(text, limit)
 
 
+_NOT_PLAIN_WORD = re.compile(r"[^\w@%+=:,./\-]")
+
 _MARKUP = str.maketrans(
-    {"[": "(", "]": ")", "<": "\u2039", ">": "\u203a", "`": "'", "*": "\u00b7", "~": "-"}
+    {
+        "[": "(",
+        "]": ")",
+        "<": "\u2039",
+        ">": "\u203a",
+        "`": "'",
+        "*": "\u00b7",
+        "~": "-",
+        **{dot: f"{dot} " for dot in "\u3002\uff0e\uff61"},  # read as dots of a domain
+    }
 )
 _LINK = re.compile(r"(?i)\b([a-z][a-z0-9+.\-]{1,20}):/{1,2}(?=\S)")
 _BARE_HOST = re.compile(r"(?i)\bwww\.(?=\S)")
 _MENTION = re.compile(r"(?<![\w])([@#!])(?=\w)")
+_BOT_COMMAND = re.compile(r"(?<!\S)/(?=\w)")
+_BARE_SCHEME = re.compile(
+    r"(?i)\b(tg|mailto|tel|sms|sip|xmpp|geo|skype|callto|whatsapp|magnet|javascript):(?=\S)"
+)
+_HOST_END = re.compile(
+    r"(?<=\w)\."
+    # Names that no public domain ends with, and files; chats make links of neither.
+    r"(?!(?:lan|local|localdomain|localhost|internal|intern|intranet|home|corp|test|example|invalid"
+    r"|iso|img|raw|qcow2|vmdk|vma|zst|gz|lzo|tar|xz|log|conf|yaml|json)(?![\w\-]|\.\w))"
+    r"(?=(?:[^\W\d_]{2,24}|xn--[a-z0-9\-]{1,59})(?![\w\-]|\.\w))",
+    re.IGNORECASE,
+)
 
 
 def neutralize_markup(text: str) -> str:
     """For chats: nothing in it becomes a link, a mention, or another's formatting."""
     text = _LINK.sub(r"\1: ", text.translate(_MARKUP))
-    return _MENTION.sub(r"\1 ", _BARE_HOST.sub("www ", text))
+    text = _BARE_SCHEME.sub(r"\1: ", _BOT_COMMAND.sub("/ ", text))
+    text = _HOST_END.sub(". ", _BARE_HOST.sub("www ", text))
+    return _MENTION.sub(r"\1 ", text)
+
+
+def shell_word(text: str) -> str:
+    """A name as one word of a command line that we propose: quoted where a shell would read it.
+
+    The same as `shlex.quote`, which takes longer to import than a request takes.
+    """
+    if text and text.isascii() and _NOT_PLAIN_WORD.search(text) is None:
+        return text
+    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def sanitize_block(text: str, limit: int | None = None) -> str:

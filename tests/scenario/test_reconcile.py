@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pveops.api.port import Transport
+from pveops.cli.process import run_call
 from pveops.engine.apply import Consent, apply_plan
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask
+from pveops.errors import SecretError
 from pveops.sim.membership import power_off_node
-from tests.commandline import Outcome, run_line
+from tests.commandline import Outcome, call_of, run_line
 from tests.fault.test_matrix import KilledError, kill_at
 from tests.world import World, make_world
 
@@ -111,3 +116,42 @@ def test_the_person_sees_the_head_on_the_card(tmp_path: Path) -> None:
     world.session.audit.append("policy", {})
     request_change(world.session, Ask("guest.stop", ("web02",)))
     assert f"log {world.session.audit.head().hash[:8]}" in world.messages[-1]
+
+
+def reconcile_with_tokens(
+    world: World, folder: Path, open_writer: Callable[[int], tuple[str, Transport]]
+) -> Outcome:
+    """As a profile whose own token reads only, and that has others for changes."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    call = call_of(world, folder, "pve audit reconcile", stdout=stdout, stderr=stderr)
+    inner = call.wiring.connection
+    call.wiring.__dict__["connection"] = inner._replace(
+        auth_id="agent@pve!look", open_writer=open_writer, writer_tiers=(2,)
+    )
+    return Outcome(run_call(call), stdout.getvalue(), stderr.getvalue())
+
+
+def test_tasks_of_every_token_of_the_profile_are_looked_for(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    world.session.make_writer().write("POST", "/nodes/pve2/qemu/901/status/start", {})
+    world.cluster.timeline.advance(60)
+    found = reconcile_with_tokens(
+        world, tmp_path, lambda tier: (world.seed.token_id, world.requests)
+    )
+    assert found.code == 7
+    assert "1 task of agent@pve!look, agent@pve!ops: 1 unknown to our records" in found.out
+
+
+def test_a_token_that_was_ours_is_known_from_the_records(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    assert run_line(world, tmp_path, "pve guest start dns02").code == 0
+    world.session.make_writer().write("POST", "/nodes/pve2/qemu/901/status/start", {})
+    world.cluster.timeline.advance(60)
+
+    def closed(tier: int) -> tuple[str, Transport]:
+        raise SecretError("it does not decrypt")
+
+    found = reconcile_with_tokens(world, tmp_path, closed)
+    assert found.code == 7
+    assert "agent@pve!ops: 1 unknown to our records" in found.out
+    assert "unknown: the tasks of the token for tier 2: it does not decrypt" in found.out

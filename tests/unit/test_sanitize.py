@@ -199,6 +199,17 @@ def test_a_long_hostile_text_takes_no_longer_than_its_length(unit: str) -> None:
             "asked by agent:root, pl_0123456789ab, 10:30",
         ),
         ("ops@pve!agent", "ops@pve!agent"),
+        ("evil.com", "evil. com"),
+        ("evil.com/approve?x=1", "evil. com/approve?x=1"),
+        ("//evil.co.uk.", "//evil.co. uk."),
+        ("a@evil.com", "a@evil. com"),
+        ("//evil.xn--p1ai", "//evil. xn--p1ai"),
+        ("evil\u3002com", "evil\u3002 com"),
+        ("/start now", "/ start now"),
+        ("tg:resolve?domain=x mailto:a@b", "tg: resolve?domain=x mailto: a@b"),
+        ("web01.example.lan, db.internal", "web01.example.lan, db.internal"),
+        ("data:backup/vzdump-qemu-102.vma.zst", "data:backup/vzdump-qemu-102.vma.zst"),
+        ("10.0.0.5, 9.2.1, 1.5 GiB, etc. so", "10.0.0.5, 9.2.1, 1.5 GiB, etc. so"),
     ],
 )
 def test_for_chats_nothing_is_a_link_a_mention_or_markup(text: str, shown: str) -> None:

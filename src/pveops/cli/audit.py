@@ -88,6 +88,11 @@ def _compare(call: Call, place: str) -> int:
             found = compare(call.wiring.audit, iter(file))
     except OSError as error:
         raise UsageError(f"{place} cannot be read: {error.strerror}") from error
+    if not found.heads:
+        raise UsageError(
+            f"{place} holds no head of an audit log, so it proves nothing",
+            hint="journalctl -t pveops > FILE; or the file that the policy names as the anchor",
+        )
     if found.problem:
         raise AuditError(
             f"the audit log is not what {place} says: {found.problem}",
@@ -114,7 +119,7 @@ def _what_it_proves(call: Call, first: int, heads: int | None) -> Iterator[str]:
 @click.option("--since", default="7d", show_default=True, help="How far back: 12h, 7d.")
 @click.pass_obj
 def reconcile(call: Call, since: str) -> Answer:
-    """Find tasks of our token in PVE that our records do not know, and what never ended.
+    """Find tasks of our tokens in PVE that our records do not know, and what never ended.
 
     Exits with 7 when something is found, and with 12 when nothing is, but a node could not be
     asked. Changes that make no task, such as those of a configuration, cannot be found this way.
@@ -127,7 +132,7 @@ def reconcile(call: Call, since: str) -> Answer:
         raise UsageError(f"{since!r} is no duration", hint="--since 12h, or 7d")
     session = call.wiring.session()
     now = session.clock.now()
-    found = compare_books(session, (session.auth_id,), now - seconds)
+    found = compare_books(session, call.wiring.connection.writer_tiers, now - seconds)
     rows = [
         {
             "upid": str(task.upid),
@@ -141,10 +146,10 @@ def reconcile(call: Call, since: str) -> Answer:
     ]
     problems = len(found.tasks) + len(found.intents)
     verdict = (
-        f"{count_of(found.looked_at, 'task')} of {session.auth_id}: "
+        f"{count_of(found.looked_at, 'task')} of {', '.join(found.auth_ids)}: "
         f"{len(found.tasks)} unknown to our records, {len(found.intents)} of ours without an end"
     )
-    lines = [f"unknown: the tasks of {node}: {why}" for node, why in found.unseen.items()]
+    lines = [f"unknown: the tasks of {what}: {why}" for what, why in found.unseen.items()]
     lines += [
         f"without an end: {intent.operation} of {intent.target} (record {intent.seq})"
         for intent in found.intents
@@ -159,6 +164,7 @@ def reconcile(call: Call, since: str) -> Answer:
             "tasks": rows,
             "intents": [intent._asdict() for intent in found.intents],
             "unseen": found.unseen,
+            "tokens": list(found.auth_ids),
         },
         blocks=(
             Listing(rows, dict, tuple(c.key for c in _TASK_COLUMNS), _TASK_COLUMNS),

@@ -5,11 +5,10 @@ This is what goes over the broker's socket, and to the processes of the MCP serv
 
 from __future__ import annotations
 
-import io
 import json
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,7 +16,8 @@ from pveops.errors import ProtocolError
 
 VERSION = 1
 MAX_BYTES = 4 << 20
-_HEAD = struct.Struct("!I")
+HEAD = struct.Struct("!I")
+"""The length, in bytes, of what follows."""
 
 
 class Asked(NamedTuple):
@@ -31,10 +31,6 @@ class Asked(NamedTuple):
     face: str = ""
     has_envelope: bool = False
     """Whether the answer is wanted as JSON, too."""
-
-
-class NoMessageError(ProtocolError):
-    """Nothing was sent at all: somebody looked whether the broker listens."""
 
 
 class Told(NamedTuple):
@@ -54,34 +50,30 @@ def send_message(connection: socket.socket, value: dict[str, Any]) -> None:
 def encode_message(value: dict[str, Any]) -> bytes:
     """The bytes of a message."""
     content = json.dumps(value).encode()
-    return _HEAD.pack(len(content)) + content
+    return HEAD.pack(len(content)) + content
 
 
 def receive_message(connection: socket.socket) -> dict[str, Any]:
     """Raises OSError, and ProtocolError for what is no message."""
-    return _decode(lambda length: _exactly(connection, length))
+    (length,) = HEAD.unpack(_exactly(connection, HEAD.size))
+    if length > MAX_BYTES:
+        raise ProtocolError(f"a message of {length} bytes")
+    return decode_body(_exactly(connection, length))
 
 
 def decode_message(content: bytes) -> dict[str, Any]:
     """A message that has come whole. Raises ProtocolError for what is none."""
-    stream = io.BytesIO(content)
-
-    def read(length: int) -> bytes:
-        found = stream.read(length)
-        if len(found) < length:
-            raise ProtocolError("a message that is cut off")
-        return found
-
-    return _decode(read)
+    body = content[HEAD.size :]
+    if len(content) < HEAD.size or len(body) < HEAD.unpack_from(content)[0]:
+        raise ProtocolError("a message that is cut off")
+    return decode_body(body)
 
 
-def _decode(read: Callable[[int], bytes]) -> dict[str, Any]:
-    (length,) = _HEAD.unpack(read(_HEAD.size))
-    if length > MAX_BYTES:
-        raise ProtocolError(f"a message of {length} bytes")
+def decode_body(content: bytes) -> dict[str, Any]:
+    """What stands behind the length. Raises ProtocolError for what is no object."""
     try:
-        value = json.loads(read(length))
-    except ValueError as error:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise ProtocolError("a message that is no JSON") from error
     if not isinstance(value, dict):
         raise ProtocolError("a message that is no object")
@@ -92,8 +84,6 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
     parts: list[bytes] = []
     while length:
         chunk = connection.recv(min(length, 1 << 16))
-        if not chunk and not parts:
-            raise NoMessageError("the connection ended without a message")
         if not chunk:
             raise ProtocolError("the connection ended in the middle of a message")
         parts.append(chunk)

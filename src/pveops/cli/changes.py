@@ -263,11 +263,12 @@ def _error(receipt: Receipt) -> dict[str, Any] | None:
         return None
     bad = next((item for item in receipt.items if item.exit_code == receipt.exit_code), None)
     code = bad.error if bad is not None else "E_PARTIAL"
+    is_done = bad is not None and bad.status in {"done", "already"}
     return {
         "code": code,
         "message": bad.message if bad is not None else _verdict(receipt),
         "hint": bad.hint if bad is not None else "",
-        "retry": retry_of(code).value,
+        "retry": (Retry.NEVER if is_done else retry_of(code)).value,
         "details": {"run": receipt.run},
     }
 

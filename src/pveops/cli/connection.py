@@ -54,6 +54,7 @@ def connect_profile(call: Call, wiring: Wiring) -> Connection:
         tells_runs=profile.tell.runs,
         open_writer=open_writer if profile.tier_tokens else None,
         broker=profile.broker_socket,
+        writer_tiers=tuple(token.tier for token in profile.tier_tokens),
     )
 
 

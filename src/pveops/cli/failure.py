@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pveops.cli.answer import Answer, Column, Listing
-from pveops.errors import InternalError, PermissionDeniedError, PveopsError, UsageError
+from pveops.errors import (
+    InternalError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    PveopsError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from pveops.cli.call import Call
@@ -22,7 +28,7 @@ class Terminated(BaseException):
 def answer_of(call: Call, problem: BaseException) -> Answer:
     """The answer that an exception comes to. Raises nothing."""
     if isinstance(problem, PveopsError):
-        return answer_of_error(call.operation, problem)
+        return _answer_for(call, problem)
     if isinstance(problem, Terminated):
         return _interrupted(call, TERMINATED)
     if isinstance(problem, KeyboardInterrupt):
@@ -33,7 +39,21 @@ def answer_of(call: Call, problem: BaseException) -> Answer:
         return _interrupted(call, INTERRUPTED)
     if isinstance(problem, ClickException):
         return answer_of_error(call.operation, _usage(problem))
-    return answer_of_error(call.operation, _bug(call, problem))
+    return _answer_for(call, _bug(call, problem))
+
+
+def _answer_for(call: Call, error: PveopsError) -> Answer:
+    """Once a run is claimed, no error says that nothing was changed."""
+    run = call.claimed_run
+    if not run:
+        return answer_of_error(call.operation, error)
+    if not isinstance(error, OutcomeUnknownError):
+        error = OutcomeUnknownError(
+            f"{run} was begun, and it is not known how it ended: {error.message}",
+            hint=f"do not repeat it; settle it with `pve run resume {run}`",
+            details={**error.details, "run": run, "cause": error.code},
+        )
+    return answer_of_error(call.operation, error)._replace(changed=None)
 
 
 def answer_of_error(operation: str, error: PveopsError) -> Answer:

@@ -6,6 +6,7 @@ what lies in the broker's store (plans, runs, the audit log, the policy), is ask
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -122,10 +123,19 @@ def ask_broker(path: str, asked: Asked) -> Told:
             hint="its owner looks with `pve-broker check`, or `systemctl status pve-broker`",
         ) from error
     connection.settimeout(_ANSWER_S)
+    is_sent = False
     try:
-        send_message(connection, pack_asked(asked))
+        # Who is refused before the request was read still gets the reason.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            send_message(connection, pack_asked(asked))
+            is_sent = True
         return unpack_told(receive_message(connection))
     except (OSError, ProtocolError) as error:
+        if not is_sent:
+            raise ConfigError(
+                f"the broker has not taken the request; nothing was begun: {error}",
+                hint="its owner looks with `pve-broker check`, or `systemctl status pve-broker`",
+            ) from error
         raise OutcomeUnknownError(
             f"the broker was asked and gave no reply: {error}",
             hint="`pve run list` tells what was begun",

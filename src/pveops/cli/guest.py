@@ -10,6 +10,7 @@ from pveops.cli.answer import Answer, Facts, Lines, Listing
 from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Command, Group, list_options
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.domain.guest import Guest, GuestConfig, GuestState, PendingChange
@@ -132,7 +133,7 @@ def _unknown(guest: Guest) -> Answer:
         f"{guest.ref.label}: state unknown, because {guest.node} is not online; "
         f"its last word was {guest.reported_status!r}",
         data=guest_item(guest),
-        next=(f"pve node show {guest.node}",),
+        next=(f"pve node show {shell_word(guest.node)}",),
     )
 
 

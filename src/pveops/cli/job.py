@@ -11,6 +11,7 @@ from pveops.cli.call import Call
 from pveops.cli.cells import count_of, format_time
 from pveops.cli.commands import Command, Group, list_options
 from pveops.errors import NotFoundError
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.domain.job import BackupJob
@@ -115,7 +116,7 @@ def show(call: Call, job: str) -> Answer:
         | {"guests": [guest.vmid for guest in guests]}
         | ({"untrusted": texts} if texts else {}),
         blocks=tuple(blocks),
-        next=(f"pve job next {found.id}",),
+        next=(f"pve job next {shell_word(found.id)}",),
         has_free_text=bool(texts),
     )
 

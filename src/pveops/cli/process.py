@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from pveops.cli.call import Call
 from pveops.cli.emit import UnwrittenError
 from pveops.cli.failure import Terminated, answer_of
-from pveops.errors import InternalError
+from pveops.errors import InternalError, UsageError
 
 if TYPE_CHECKING:
     import click
@@ -35,6 +35,7 @@ _OWN_NOUNS = frozenset(
     }
 )
 """Never a broker's business, so that not even the profile is read for it."""
+_MAX_WORD = 65_536
 
 
 def run_process(program: str, arguments: Sequence[str]) -> int:
@@ -61,6 +62,7 @@ def run_call(call: Call) -> int:
 
     outcome: Any
     try:
+        _check_words(call.arguments)
         written = _forward(call)
         if written is not None:
             return emit(call, written)
@@ -76,6 +78,18 @@ def run_call(call: Call) -> int:
         return _fail(call, problem)
     finally:
         call.close()
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raises UsageError for what can be no word of a command: nothing of PVE's is as long."""
+    for number, word in enumerate(words, 1):
+        if len(word) > _MAX_WORD:
+            raise UsageError(
+                f"argument {number} has {len(word):,} characters; {_MAX_WORD:,} are the most",
+                hint="the longest that PVE takes are notes, with 8,192",
+            )
+        if not word.isascii() and any("\ud800" <= character <= "\udfff" for character in word):
+            raise UsageError(f"argument {number} is no text in UTF-8", hint="pve --help")
 
 
 def _forward(call: Call) -> Written | None:

@@ -10,6 +10,7 @@ from pveops.cli.answer import Answer, Column, Listing
 from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.domain.replication import ReplicationJob
@@ -94,7 +95,7 @@ def show_status(call: Call) -> Answer:
     jobs = sorted(view.jobs, key=lambda job: (_ORDER[state_of(job, now)], job.last_sync or 0))
     bad = [job for job in jobs if state_of(job, now) in {"failing", "late", "never", "unknown"}]
     verdict = f"{count_of(len(jobs), 'replication job')}, {len(bad)} not as they should be"
-    next_ = tuple(f"pve replication run {job.id}" for job in bad[:3])
+    next_ = tuple(f"pve replication run {shell_word(job.id)}" for job in bad[:3])
     return Answer(
         verdict, blocks=(Listing(jobs, item, _STATUS_FIELDS, _STATUS_COLUMNS),), next=next_
     )

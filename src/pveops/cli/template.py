@@ -10,6 +10,7 @@ from pveops.cli.answer import Answer, Column, Facts, Lines, Listing
 from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Command, Group, list_options
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.config.guest_templates import FoundTemplate
@@ -80,7 +81,10 @@ def show(call: Call, name: str) -> Answer:
         f"{name}: {template.summary} ({found.path})",
         data={"name": name, "path": str(found.path), "template": plain(template)},
         blocks=(Facts(variables, "variables"), Facts(options, "options")),
-        next=(f"pve template check {name}", f"pve guest create GUEST --template {name}"),
+        next=(
+            f"pve template check {shell_word(name)}",
+            f"pve guest create GUEST --template {shell_word(name)}",
+        ),
     )
 
 
@@ -111,5 +115,5 @@ def check(call: Call, name: str, node: str | None) -> Answer:
         f"{name}: a guest can be made from it on {decision.target.node}",
         data={"name": name, "node": decision.target.node},
         blocks=(Lines(lines),),
-        next=(f"pve guest create GUEST --template {name}",),
+        next=(f"pve guest create GUEST --template {shell_word(name)}",),
     )

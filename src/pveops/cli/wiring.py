@@ -50,6 +50,8 @@ class Connection(NamedTuple):
     open_writer: Callable[[int], tuple[str, Transport]] | None = None
     """(how tasks are signed, authenticated transport) with the token for changes of a tier;
     None: one token does everything."""
+    writer_tiers: tuple[int, ...] = (1, 2, 3)
+    """The tiers that `open_writer` has tokens for."""
     monitor: MonitorConfig = MonitorConfig()
     """From when on the monitor tells something."""
     broker: str = ""

@@ -27,6 +27,7 @@ from pveops.errors import (
     PveopsError,
     UsageError,
 )
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -191,7 +192,7 @@ def _read_volume(client: Client, scene: Scene, volid: str) -> VolumeFacts:
         raise NodeUnreachableError(
             f"{volid} was not found, and {places[0].storage} does not answer on "
             f"{', '.join(silent)}",
-            hint=f"pve storage show {places[0].storage}",
+            hint=f"pve storage show {shell_word(places[0].storage)}",
         )
     raise NotFoundError(
         f"there is no backup {volid} that this token may see",
@@ -221,7 +222,7 @@ def _places_of(scene: Scene, volid: str) -> list[Storage]:
     if not up:
         raise NodeUnreachableError(
             f"{name} is not available{f' on {node}' if node else ''}",
-            hint=f"pve storage show {name}",
+            hint=f"pve storage show {shell_word(name)}",
         )
     return up[:1] if up[0].is_shared else places
 

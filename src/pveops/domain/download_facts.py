@@ -8,6 +8,7 @@ from pveops.api.port import api_path
 from pveops.domain.rows import rows_of, text_of
 from pveops.domain.storage import Storage
 from pveops.errors import NodeUnreachableError, NotFoundError, PveopsError, UsageError
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -44,7 +45,7 @@ def read_place(client: Client, scene: Scene, name: str, content: str) -> Downloa
     up = [each for each in found if each.status == "available"]
     if not up:
         raise NodeUnreachableError(
-            f"{name} is not available on {nodes}", hint=f"pve storage show {name}"
+            f"{name} is not available on {nodes}", hint=f"pve storage show {shell_word(name)}"
         )
     return DownloadFacts(up[0], _read_files(client, up[0], content))
 

@@ -32,6 +32,7 @@ from pveops.errors import (
     ConsentInvalidError,
     ConsentRequiredError,
     FrozenError,
+    OutcomeUnknownError,
     PolicyRefusedError,
     PveopsError,
     StalePlanError,
@@ -110,7 +111,8 @@ def apply_plan(
     on_claimed: told the run's id as soon as it exists.
     Raises before anything was sent: NotFoundError, StalePlanError (expired, or used), FrozenError,
     PolicyRefusedError, ConsentRequiredError, ConsentInvalidError, ConflictError (a target is being
-    worked on). What happens after the claim is told by the receipt, not by exceptions.
+    worked on). What happens after the claim is told by the receipt, not by exceptions, but for
+    OutcomeUnknownError when there can be none: the store is broken.
     """
     row, plan = load_plan(session, plan_id_)
     try:
@@ -423,6 +425,12 @@ def _carry_out(
     ]
 
     def work(index: int) -> ItemOutcome:
+        try:
+            return carry(index)
+        except StoreError as error:
+            return _lost_with_store(run, plan.items[index], error)
+
+    def carry(index: int) -> ItemOutcome:
         entries = told.get(index)
         if entries is None:
             return course.begin(index, runs[index].execute)
@@ -439,6 +447,19 @@ def _carry_out(
         in_all=1 if operation.is_sequential else operation.in_flight or IN_ALL,
     )
     return _end(session, run, plan, outcomes, started, course.end(outcomes))
+
+
+def _lost_with_store(run: RunRow, item: Item, error: StoreError) -> ItemOutcome:
+    """The journal ended in the middle: the call may have been sent, and it has no other record."""
+    return ItemOutcome(
+        target=item.target,
+        status="unknown",
+        message=f"it cannot be told how far it got: {error.message}",
+        exit_code=OutcomeUnknownError.exit_code,
+        error=OutcomeUnknownError.code,
+        hint=f"do not repeat it; settle it with `pve run resume {run.id}`",
+        before=item.before,
+    )
 
 
 def _end(
@@ -468,7 +489,15 @@ def _end(
         remark=ending.remark,
     )
     keeps = any(item.status in _KEEPS_LOCKS for item in items)
-    session.store.end_run(
-        run.id, msgspec.json.encode(receipt), session.clock.now(), keep_locks=keeps
-    )
+    try:
+        session.store.end_run(
+            run.id, msgspec.json.encode(receipt), session.clock.now(), keep_locks=keeps
+        )
+    except StoreError as error:
+        ends = ", ".join(f"{item.target.label}: {item.status}" for item in items)
+        raise OutcomeUnknownError(
+            f"how {run.id} ended cannot be kept ({ends}): {error.message}",
+            hint=f"do not repeat it; settle it with `pve run resume {run.id}`",
+            details={"run": run.id},
+        ) from error
     return receipt

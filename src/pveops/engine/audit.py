@@ -6,6 +6,9 @@ the chain, so its head belongs somewhere else, too (`audit_anchor`).
 
 A log that has grown is put aside as `audit-SEQ.jsonl`, named by its last record, and the chain
 goes on in a new file, whose first record says so.
+
+The newest head is remembered in the lock's file, too: a log that somebody else puts aside goes on
+where it was and says so, and one that was cut is not written to.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import msgspec
 
 from pveops import __version__
 from pveops.clock import Clock
+from pveops.engine.audit_limit import cut_facts
 from pveops.errors import AuditError
 from pveops.redact import redact_value
 
@@ -31,8 +35,12 @@ if TYPE_CHECKING:
 
 GENESIS = "0" * 64
 MAX_BYTES = 16 << 20
-_TAIL_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 16
 _SEQ_DIGITS = 10
+_CUT_HINT = (
+    "keep it as it is: `pve audit verify` tells more. Put back what is missing, or rename the "
+    "file to go on in a new one"
+)
 
 
 class Head(NamedTuple):
@@ -61,26 +69,29 @@ class AuditLog:
     def append(self, kind: str, facts: Mapping[str, Any]) -> Head:
         """Write one record and wait until it is on disk, and its head elsewhere if that has to be.
 
-        kind: `intent`, `outcome`, `refused`, `closed`, `policy`. Raises AuditError.
+        kind: `intent`, `outcome`, `refused`, `closed`, `policy`. Raises AuditError; its details
+        have `seq` and `hash` where the record is on disk and only its head did not get elsewhere.
         """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._locked():
-                head = self._write(kind, facts)
+            with self._locked() as lock:
+                head = self._write(kind, facts, _remembered(lock))
+                with contextlib.suppress(OSError):  # the one from before is as true
+                    os.pwrite(lock, _memory_of(head), 0)
+                if self._anchor is not None:
+                    # Under the lock, so that heads get there in their order.
+                    self._anchor.put(head, self._clock.now())
         except OSError as error:
             raise AuditError(f"the audit log {self._path} cannot be written: {error}") from error
-        if self._anchor is not None:
-            self._anchor.put(head, self._clock.now())
         return head
 
     def head(self) -> Head:
         """The last record; of none, the beginning. For show: nothing is locked or mended."""
         for path in reversed(self.parts()):
             with contextlib.suppress(OSError):
-                tail = _tail_of(path)
-                whole = tail[: tail.rfind(b"\n") + 1].rstrip(b"\n")
-                if whole:
-                    return _head_of(whole.rpartition(b"\n")[2], path)
+                line = _last_record(path)
+                if line:
+                    return _head_of(line, path)
         return Head(0, GENESIS)
 
     @property
@@ -90,22 +101,23 @@ class AuditLog:
 
     def parts(self) -> list[Path]:
         """The files of the log, the oldest first; the one that is written to last."""
-        old = sorted(self._path.parent.glob(f"{self._path.stem}-*{self._path.suffix}"))
+        name = f"{self._path.stem}-{'[0-9]' * _SEQ_DIGITS}{self._path.suffix}"
+        old = sorted(self._path.parent.glob(name))
         return [*old, *([self._path] if self._path.exists() else [])]
 
     # -- writing -----------------------------------------------------------------
 
+    @property
+    def _lock_path(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.lock")
+
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[int]:
         """No other process writes. Its own file is locked: the log's is another one at times."""
-        descriptor = os.open(
-            self._path.with_name(f"{self._path.name}.lock"),
-            os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW,
-            0o600,
-        )
+        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
 
@@ -118,9 +130,19 @@ class AuditLog:
         finally:
             os.close(descriptor)
 
-    def _write(self, kind: str, facts: Mapping[str, Any]) -> Head:
+    def _write(self, kind: str, facts: Mapping[str, Any], known: Head | None) -> Head:
+        """known: the record that was written last, as far as that is remembered."""
         with self._open() as descriptor:
             head, torn = self._last(descriptor)
+            is_empty = os.fstat(descriptor).st_size == 0
+            if known is not None and not torn and _is_beside(known, head):
+                if not is_empty:
+                    raise AuditError(
+                        f"the audit log {self._path} was cut or replaced: {_told(known, head)}",
+                        hint=_CUT_HINT,
+                    )
+                head = known
+            self._check_anchored(head)
             if torn:
                 note = {"bytes": torn, "kept_in": f"{self._path.name}.torn"}
                 head = self._append_to(descriptor, "torn", note, head)
@@ -130,12 +152,33 @@ class AuditLog:
             self._path.rename(self._path.with_name(aside))
         with self._open() as descriptor:
             if head.seq and os.fstat(descriptor).st_size == 0:
-                note = {"from": self.parts()[-2].name}
-                head = self._append_to(descriptor, "continued", note, head)
+                head = self._append_to(descriptor, "continued", self._from(head), head)
             return self._append_to(descriptor, kind, facts, head)
 
+    def _from(self, head: Head) -> dict[str, Any]:
+        """Where the records before a new file lie, or that somebody has taken them elsewhere."""
+        old = self.parts()[:-1]
+        if old and _head_of(_last_record(old[-1]), old[-1]) == head:
+            return {"from": old[-1].name}
+        return {"from": "", "missing": f"the file that ends with record {head.seq}"}
+
+    def _check_anchored(self, head: Head) -> None:
+        """Raises AuditError when the head that was taken elsewhere last is not in the log."""
+        kept = self._anchor.last() if self._anchor is not None else None
+        if kept is None or kept == head:
+            return
+        if kept[0] < head.seq and self._path.exists():
+            with self._path.open("rb") as file:
+                of_seq = [h for seq, h in map(_seq_and_hash, file) if seq == kept[0]]
+            if not of_seq or kept[1] in of_seq:
+                return
+        raise AuditError(
+            f"the audit log {self._path} is not what its anchor says: {_told(Head(*kept), head)}",
+            hint=f"{_CUT_HINT}; where its anchor is wrong, rename that",
+        )
+
     def _append_to(self, descriptor: int, kind: str, facts: Mapping[str, Any], head: Head) -> Head:
-        record = {**self._common(kind), **redact_value(dict(facts))}
+        record = {**self._common(kind), **cut_facts(redact_value(dict(facts)))}
         line, head = _chain(record, head)
         _write_all(descriptor, line)
         os.fsync(descriptor)
@@ -152,35 +195,33 @@ class AuditLog:
         }
 
     def _last(self, descriptor: int) -> tuple[Head, int]:
-        """The head, and how many bytes of a torn last line were moved aside."""
-        size, torn = os.fstat(descriptor).st_size, b""
-        if size == 0:
-            return self._before(), 0
-        start = max(0, size - _TAIL_BYTES)
-        tail = os.pread(descriptor, size - start, start)
-        if not tail.endswith(b"\n"):
-            whole, _, torn = tail.rpartition(b"\n")
-            self._quarantine(torn)
-            os.ftruncate(descriptor, size - len(torn))
+        """The head, and how many bytes of torn lines at the end were moved aside."""
+        size = end = os.fstat(descriptor).st_size
+        line = b""
+        while end:
+            start, line = _last_line(descriptor, end)
+            if not _is_torn(line):
+                break
+            end, line = start, b""
+        if end < size:
+            self._quarantine(_read(descriptor, end, size))
+            os.ftruncate(descriptor, end)
             os.fsync(descriptor)
-            tail = whole
-        if not tail.strip():
-            return self._before(), len(torn)
-        return _head_of(tail.rstrip(b"\n").rpartition(b"\n")[2], self._path), len(torn)
+        return _head_of(line, self._path) if line else self._before(), size - end
 
     def _before(self) -> Head:
         """What a file without records goes on from."""
         old = [path for path in self.parts() if path != self._path]
         if not old:
             return Head(0, GENESIS)
-        return _head_of(_tail_of(old[-1]).rstrip(b"\n").rpartition(b"\n")[2], old[-1])
+        return _head_of(_last_record(old[-1]), old[-1])
 
     def _quarantine(self, torn: bytes) -> None:
         """Keep an unfinished line beside the log: a process died, or the disk was full."""
         path = self._path.with_name(f"{self._path.name}.torn")
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
-            os.write(descriptor, torn + b"\n")
+            os.write(descriptor, torn if torn.endswith(b"\n") else torn + b"\n")
         finally:
             os.close(descriptor)
 
@@ -195,8 +236,15 @@ class AuditLog:
                 continue
 
     def verify(self) -> Verdict:
-        """Recompute the chain, through all parts."""
-        return verify_lines(self._lines())
+        """Recompute the chain, through all parts, up to the record that was written last."""
+        known = None
+        with contextlib.suppress(OSError), self._lock_path.open("rb") as lock:
+            known = _remembered(lock.fileno())  # before the log: others write meanwhile
+        found = verify_lines(self._lines())
+        if not found.is_whole or known is None or not _is_beside(known, found.head):
+            return found
+        problem = f"it was cut, replaced or taken away: {_told(known, found.head)}"
+        return found._replace(is_whole=False, problem=problem)
 
     def _lines(self) -> Iterator[bytes]:
         try:
@@ -224,7 +272,7 @@ def verify_lines(lines: Iterator[bytes]) -> Verdict:
     """Recompute the chain of a log's lines. The oldest parts may have been taken elsewhere."""
     head, count, first = Head(0, GENESIS), 0, 1
     for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n"):
+        if _is_torn(line):
             is_last = next(lines, None) is None
             return Verdict(False, count, head, f"line {number} is torn", first, is_last)
         try:
@@ -244,6 +292,29 @@ def verify_lines(lines: Iterator[bytes]) -> Verdict:
     return Verdict(True, count, head, first=first)
 
 
+def _is_beside(known: Head, head: Head) -> bool:
+    """Whether a log with this head cannot be the one whose record `known` was."""
+    return known.seq > head.seq or (known.seq == head.seq and known.hash != head.hash)
+
+
+def _told(known: Head, head: Head) -> str:
+    if known.seq == head.seq:
+        return f"record {known.seq} is another than it was"
+    return f"record {known.seq} was written, and it ends with record {head.seq}"
+
+
+def _memory_of(head: Head) -> bytes:
+    return f"{head.seq:0{_SEQ_DIGITS}} {head.hash}\n".encode()
+
+
+def _remembered(descriptor: int) -> Head | None:
+    """The head that the lock's file holds; None: none yet."""
+    words = os.pread(descriptor, 200, 0).decode("ascii", "replace").split()
+    if len(words) != 2 or not words[0].isdecimal() or len(words[1]) != len(GENESIS):
+        return None
+    return Head(int(words[0]), words[1])
+
+
 def _head_of(line: bytes, path: Path) -> Head:
     try:
         record = msgspec.json.decode(line, type=dict[str, Any])
@@ -254,11 +325,49 @@ def _head_of(line: bytes, path: Path) -> Head:
         ) from error
 
 
-def _tail_of(path: Path) -> bytes:
+def _seq_and_hash(line: bytes) -> tuple[int, str]:
+    """Of a line that is no record: (0, "")."""
+    try:
+        record = msgspec.json.decode(line, type=dict[str, Any])
+        return int(record["seq"]), str(record["h"])
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, ValueError):
+        return 0, ""
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether it was never finished: without its end, or blocks of it without content (NULs)."""
+    return not line.endswith(b"\n") or b"\0" in line or not line.strip()
+
+
+def _last_record(path: Path) -> bytes:
+    """The last line of a file that is not torn; empty: there is none."""
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL_BYTES))
-        return file.read()
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            end, line = _last_line(file.fileno(), end)
+            if not _is_torn(line):
+                return line
+    return b""
+
+
+def _last_line(descriptor: int, end: int) -> tuple[int, bytes]:
+    """Where the line before `end` begins, and the line with its end, however long it is."""
+    blocks: list[bytes] = []
+    at = end
+    while at:
+        start = max(0, at - _BLOCK_BYTES)
+        block = _read(descriptor, start, at)
+        # The line's own end is not the end of the one before.
+        cut = block.rfind(b"\n", 0, len(block) - (at == end))
+        blocks.insert(0, block[cut + 1 :])
+        if cut >= 0:
+            return start + cut + 1, b"".join(blocks)
+        at = start
+    return 0, b"".join(blocks)
+
+
+def _read(descriptor: int, start: int, end: int) -> bytes:
+    return os.pread(descriptor, end - start, start)
 
 
 def _chain(record: dict[str, Any], head: Head) -> tuple[bytes, Head]:

@@ -34,22 +34,27 @@ class Reconciliation(NamedTuple):
     """What does not stand in both books.
 
     tasks: of our tokens, and known to nobody here. intents: begun, and never ended. unseen: node
-    -> why its tasks are not known. looked_at: how many tasks of our tokens there are.
+    -> why its tasks are not known. looked_at: how many tasks of our tokens there are. auth_ids:
+    the tokens whose tasks were looked for.
     """
 
     tasks: tuple[TaskStatus, ...]
     intents: tuple[OpenIntent, ...]
     unseen: dict[str, str]
     looked_at: int
+    auth_ids: tuple[str, ...]
 
 
-def reconcile(session: Session, auth_ids: Iterable[str], since: float) -> Reconciliation:
-    """Compare both books. One request, and one for each node that answers."""
+def reconcile(session: Session, tiers: Iterable[int], since: float) -> Reconciliation:
+    """Compare both books. One request, and one for each node that answers.
+
+    tiers: those of changes that the profile has tokens of their own for.
+    """
     records = [record for record in session.audit.read() if record.get("kind") != "refused"]
-    known = _upids_of(records) | session.store.known_upids("")
-    ours = frozenset(auth_ids)
+    known = _upids_of(records) | session.store.known_upids()
     found: list[TaskStatus] = []
     unseen: dict[str, str] = {}
+    ours = _find_own_ids(session, records, tiers, unseen)
     looked = 0
     for node in read_inventory(session.reader).nodes:
         if not node.is_online:
@@ -70,7 +75,30 @@ def reconcile(session: Session, auth_ids: Iterable[str], since: float) -> Reconc
         intents=_open_intents(session, records, since),
         unseen=unseen,
         looked_at=looked,
+        auth_ids=tuple(sorted(ours)),
     )
+
+
+def _find_own_ids(
+    session: Session,
+    records: Iterable[dict[str, Any]],
+    tiers: Iterable[int],
+    unseen: dict[str, str],
+) -> frozenset[str]:
+    """How our tasks are signed, or were: each token of the profile, and each of its records."""
+    ids = {session.auth_id}
+    writer_id = session.writer_id or (lambda _tier: session.auth_id)
+    for tier in tiers:
+        try:
+            ids.add(writer_id(tier))
+        except PveopsError as error:
+            unseen[f"the token for tier {tier}"] = error.message
+    ids |= {
+        str(record["auth_id"])
+        for record in records
+        if record.get("auth_id") and record.get("profile") == session.profile
+    }
+    return frozenset(ids)
 
 
 def _read(client: Client, node: str, since: int) -> list[TaskStatus]:

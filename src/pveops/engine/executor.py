@@ -69,6 +69,8 @@ class ItemRun:
         self._item: Item = self._bound(plan.items[index].target.id)
         self._began = 0.0
         self._sent_at = 0.0
+        self._auth_id = tools.auth_id
+        """Who sent the last call: a token may have been replaced since."""
         self._upid = ""
         self._task: TaskOutcome | None = None
         self._is_resumed = False
@@ -110,7 +112,7 @@ class ItemRun:
         last = told[-1]
         step = int(last.data["step"])
         if last.kind in {"intent", "lost"}:
-            return self._settle(step, float(last.data["server_time"]))
+            return self._settle(step, float(last.data["sent_at"]))
         self._upid = str(last.data.get("upid", ""))
         return self._go_on(step + 1)
 
@@ -122,6 +124,7 @@ class ItemRun:
             if "vmid" in entry.data:
                 self._item = self._bound(str(entry.data["vmid"]))
             self._identity = str(entry.data.get("identity") or self._identity)
+            self._auth_id = str(entry.data.get("auth_id") or self._auth_id)
             step = self._item.steps[int(entry.data["step"])]
             if entry.kind == "answer":
                 self._answer = dict(entry.data.get("answer") or {})
@@ -251,9 +254,7 @@ class ItemRun:
                 call.method, call.path, dict(call.params), self._upload_of(call)
             )
         except OutcomeUnknownError as error:
-            self._record.write(
-                "lost", step=number, server_time=self._sent_at, message=error.message
-            )
+            self._record.write("lost", step=number, sent_at=self._sent_at, message=error.message)
             return error
         except FrozenError as error:
             self._record.write("held", step=number, message=error.message)
@@ -277,7 +278,7 @@ class ItemRun:
     def _announce(self, number: int, call: Call) -> None:
         """Record the intent, in both books, before a byte is sent."""
         self._refuse_frozen()
-        self._sent_at = self._tools.reader.server_time()
+        self._sent_at, self._auth_id = self._tools.clock.now(), self._tools.auth_id
         self._record.intend(self._item, number, call, self._sent_at, self._identity)
         self._progress(f"{call.method} {call.path}", None)
         # The books may have been waited for.
@@ -305,8 +306,8 @@ class ItemRun:
             self._item,
             number,
             sent_at=sent_at,
-            auth_id=self._tools.auth_id,
-            known_upids=self._tools.store.known_upids(self._run_id),
+            auth_id=self._auth_id,
+            known_upids=self._tools.store.known_upids(),
         )
         if found.verdict == "adopted":
             self._upid = found.upid

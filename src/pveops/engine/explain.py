@@ -18,6 +18,7 @@ from pveops.engine.store import Entry
 from pveops.operations.catalog import get_operation
 from pveops.operations.operation import Operation, Targets
 from pveops.operations.plan import Call, Item, Plan, Scalar
+from pveops.sanitize import shell_word
 
 
 class Explanation(NamedTuple):
@@ -111,7 +112,11 @@ def _steps(
     has_begun: bool,
 ) -> tuple[str, ...]:
     """run_id: empty when nothing more is done of the run."""
-    look = f"pve guest doctor {item.target.id}" if item.target.kind in {"qemu", "lxc"} else ""
+    look = (
+        f"pve guest doctor {shell_word(item.target.id)}"
+        if item.target.kind in {"qemu", "lxc"}
+        else ""
+    )
     undo = item.undo if has_begun else ""
     if outcome is not None and outcome.error in HELD and run_id:
         return (f"pve run resume {run_id}",)

@@ -35,7 +35,7 @@ from pveops.operations.guards import (
 )
 from pveops.operations.plan import Call, Item, Scalar, Target
 from pveops.operations.task import task_guards
-from pveops.sanitize import sanitize_text
+from pveops.sanitize import sanitize_text, shell_word
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -215,6 +215,6 @@ def _ref_of(target: Target) -> GuestRef:
 def _gone(target: Target, error: NotFoundError) -> StalePlanError:
     return StalePlanError(
         f"{target.label} is not on {target.node} any more",
-        hint=f"look where it is: `pve guest show {target.id}`",
+        hint=f"look where it is: `pve guest show {shell_word(target.id)}`",
         details={"changed": ["node"], "server": error.message},
     )

@@ -28,7 +28,7 @@ class ItemRecord:
         )
 
     def intend(
-        self, item: Item, number: int, call: Call, server_time: float, identity: str = ""
+        self, item: Item, number: int, call: Call, sent_at: float, identity: str = ""
     ) -> None:
         """That a call is about to be sent, in both books. Raises AuditError: then it must not.
 
@@ -47,7 +47,8 @@ class ItemRecord:
         # The id that a new guest is to have, and what is seen of it, for whoever picks the run up.
         new = {"vmid": item.target.id} if item.target.is_new else {}
         new |= {"identity": identity} if identity else {}
-        self.write("intent", step=number, call=call.path, server_time=server_time, **new)
+        told = {"sent_at": sent_at, "auth_id": self._tools.auth_id, **new}
+        self.write("intent", step=number, call=call.path, **told)
 
     def end(self, item: Item, outcome: ItemOutcome) -> ItemOutcome:
         """The outcome, in both books; given back with where it stands in the audit log."""
@@ -68,12 +69,17 @@ class ItemRecord:
                 },
             )
         except AuditError as error:
+            # With a number, the record is on disk, and its head alone did not get elsewhere.
+            seq, hash_ = error.details.get("seq", 0), error.details.get("hash", "")
+            where = "" if seq else "the outcome is not in the audit log: "
             return msgspec.structs.replace(
                 outcome,
-                message=f"{outcome.message}; but the outcome is not in the audit log: "
-                f"{error.message}",
+                message=f"{outcome.message}; but {where}{error.message}",
                 exit_code=outcome.exit_code or error.exit_code,
                 error=outcome.error or error.code,
+                hint=outcome.hint or error.hint,
+                audit_seq=seq,
+                audit_head=hash_,
             )
         problem = self._tools.audit.anchor_problem
         message = f"{outcome.message}; {problem}" if problem else outcome.message

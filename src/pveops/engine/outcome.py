@@ -80,7 +80,9 @@ def sum_up(items: tuple[ItemOutcome, ...]) -> tuple[Status | Literal["partial"],
     good = [item for item in items if item.status in {"done", "already"}]
     bad = [item for item in items if item.status not in {"done", "already"}]
     if not bad:
-        return ("done" if "done" in statuses else "already"), 0
+        # What was done but could not be recorded is done, and no success.
+        code = next((item.exit_code for item in items if item.exit_code), 0)
+        return ("done" if "done" in statuses else "already"), code
     if good:
         return "partial", PARTIAL
     if len({item.exit_code for item in bad}) == 1:

@@ -6,8 +6,10 @@ about the right guest, begun since the call; and the state that the call was to 
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from pveops.api.port import api_path
 from pveops.api.tasks import list_tasks
 from pveops.engine.goals import look, wait_for_goal
 from pveops.engine.goals.sight import Sight
@@ -23,6 +25,8 @@ _LOOKS_S = (0.0, 1.0, 2.0, 4.0)
 lie in a proxy's queue."""
 _SLACK_S = 2
 """Task start times have a resolution of one second."""
+_FARTHEST_S = 86_400
+"""How far a node's clock may be from ours where it cannot be asked for its time."""
 
 
 class Settlement(NamedTuple):
@@ -51,59 +55,90 @@ def settle(
 ) -> Settlement:
     """Find out what became of the call that is step `number` of an item. Only reads.
 
-    sent_at: by the server's clock. auth_id: `user@realm!token` as tasks carry it.
+    sent_at: by our own clock. auth_id: `user@realm!token` as tasks carried it then.
     known_upids: tasks of ours that belong to other calls.
     """
     call = item.steps[number]
     if not isinstance(call, Call):
         raise TypeError(f"step {number} is no call")
+    window = _find_window(client, clock, call, item, sent_at) if call.task_types else None
     goal = next((step for step in item.steps[number:] if isinstance(step, WaitState)), None)
     for pause_s in _LOOKS_S:
         clock.sleep(pause_s)
         try:
-            found = _find_tasks(client, item, call, sent_at, auth_id, known_upids)
+            found, doubtful = _find_tasks(client, item, call, window, auth_id, known_upids)
         except AccessError as error:
             return Settlement("unknown", why=error.message)
         except PveopsError as error:
-            why, found = error.message, None
+            why, found, doubtful = error.message, None, []
         if found and len(found) == 1:
             return Settlement("adopted", upid=found[0])
         if found:
             return Settlement("unknown", why=f"{len(found)} tasks of ours fit: {', '.join(found)}")
     if found is None:
         return Settlement("unknown", why=why)
+    if doubtful:
+        told = f"{', '.join(doubtful)} may be it: the clock of its node cannot be read"
+        return Settlement("unknown", why=told)
     return _by_state(client, clock, item, call, goal)
+
+
+class _Window(NamedTuple):
+    """By the node's clock: tasks since `begins` are new; those since `earliest` may be."""
+
+    begins: int
+    earliest: int
+
+
+def _find_window(client: Client, clock: Clock, call: Call, item: Item, sent_at: float) -> _Window:
+    """Start times of tasks are the node's own; the endpoint's and ours may be others.
+
+    PVE tells the time to whoever has Sys.Audit on the node (`GET /nodes/{node}/time`).
+    """
+    path = api_path("nodes", call.task_node or item.target.node, "time")
+    now: object = None
+    with contextlib.suppress(PveopsError):
+        told = client.get(path)
+        now = told.get("time") if isinstance(told, dict) else None
+    is_known = isinstance(now, int | float)
+    here = float(now) if isinstance(now, int | float) else client.server_time()
+    begins = int(here - max(0.0, clock.now() - sent_at)) - _SLACK_S
+    return _Window(begins, begins if is_known else begins - _FARTHEST_S)
 
 
 def _find_tasks(
     client: Client,
     item: Item,
     call: Call,
-    sent_at: float,
+    window: _Window | None,
     auth_id: str,
     known: frozenset[str],
-) -> list[str]:
-    if not call.task_types:
-        return []
-    since = int(sent_at) - _SLACK_S
+) -> tuple[list[str], list[str]]:
+    """The tasks that fit, and those that would if the node's clock is behind."""
+    if window is None:
+        return [], []
     subject = "" if call.task_id == NO_ID else call.task_id or item.target.id
     # Tasks that are about no guest, such as downloads, are told apart by their whole id below.
     rows = list_tasks(
         client,
         call.task_node or item.target.node,
-        since=since,
+        since=window.earliest,
         vmid=int(subject) if subject.isdecimal() else None,
         source="all",
     )
-    return [
-        str(row.upid)
+    fitting = [
+        row.upid
         for row in rows
         if row.upid.type in call.task_types
         and row.upid.user == auth_id
         and row.upid.id == subject
-        and row.upid.starttime >= since
+        and row.upid.starttime >= window.earliest
         and str(row.upid) not in known
     ]
+    return (
+        [str(upid) for upid in fitting if upid.starttime >= window.begins],
+        [str(upid) for upid in fitting if upid.starttime < window.begins],
+    )
 
 
 def _by_state(

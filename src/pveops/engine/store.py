@@ -365,9 +365,12 @@ class Store:
             for seq, item, kind, at, data in rows
         )
 
-    def known_upids(self, but_run: str) -> frozenset[str]:
-        """The tasks that other runs started: none of them can be the lost one of this run."""
-        rows = self._all("SELECT data FROM journal WHERE kind = 'answer' AND run <> ?", but_run)
+    def known_upids(self) -> frozenset[str]:
+        """The tasks that calls were answered with: none of them can be one whose answer is lost.
+
+        Those of other steps of the same run count: several deletions look alike in PVE's lists.
+        """
+        rows = self._all("SELECT data FROM journal WHERE kind = 'answer'")
         return frozenset(str(msgspec.json.decode(data).get("upid", "")) for (data,) in rows)
 
     # -- facts about the cluster that rarely change -----------------------------

@@ -22,6 +22,7 @@ from pveops.errors import (
     PveopsError,
     UsageError,
 )
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -106,10 +107,11 @@ def _find(client: Client, scene: Scene, volid: str) -> tuple[Storage, list[Row],
     if silent and (not places[0].is_shared or not up):
         raise NodeUnreachableError(
             f"{volid} was not found, and {name} does not answer on {', '.join(silent)}",
-            hint=f"pve storage show {name}",
+            hint=f"pve storage show {shell_word(name)}",
         )
     raise NotFoundError(
-        f"there is no volume {volid} that this token may see", hint=f"pve storage content {name}"
+        f"there is no volume {volid} that this token may see",
+        hint=f"pve storage content {shell_word(name)}",
     )
 
 

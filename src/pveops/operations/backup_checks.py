@@ -21,6 +21,7 @@ from pveops.operations.guest_checks import (
     subject_of,
 )
 from pveops.operations.plan import Scalar
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes, format_duration
 
 MODES = ("snapshot", "suspend", "stop")
@@ -269,7 +270,7 @@ def check_delete(facts: VolumeFacts) -> Iterator[Finding]:
             "block",
             subject,
             "it is protected",
-            remedy=f"pve backup unprotect {backup.volid}",
+            remedy=f"pve backup unprotect {shell_word(backup.volid)}",
         )
     newer = [each for each in facts.siblings if each > backup]
     if facts.guest is None:

@@ -30,6 +30,7 @@ from pveops.operations.plan import (
     WaitTask,
 )
 from pveops.operations.subject import target_of
+from pveops.sanitize import shell_word
 
 _COPY_S = 86_400.0
 _GRACE_S = 30.0
@@ -57,7 +58,7 @@ def decide_clone(_operation: str, facts: CloneFacts, params: dict[str, Scalar]) 
         guards=guest_guards(source.base.state, source.base.config),
         before={"exists": False},
         steps=steps,
-        undo=f"pve guest delete {case.name}",
+        undo=f"pve guest delete {shell_word(case.name)}",
         source=target_of(source.base),
     )
     return Decision(target, found, item)

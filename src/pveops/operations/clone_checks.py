@@ -10,6 +10,7 @@ from pveops.domain.clone_facts import CloneFacts
 from pveops.domain.storage import Storage
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import check_stored_change, subject_of
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes
 
 _THIN = frozenset({"lvmthin", "rbd", "zfspool", "btrfs"})
@@ -64,7 +65,7 @@ def _check_name(case: CloneCase) -> Iterator[Finding]:
             case,
             "guest.name-taken",
             f"there is a guest called {case.name} already",
-            f"pve guest show {case.name}",
+            f"pve guest show {shell_word(case.name)}",
         )
 
 

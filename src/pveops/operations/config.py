@@ -25,6 +25,7 @@ from pveops.operations.guards import guest_guards
 from pveops.operations.guest_checks import check_stored_change, subject_of, worst_first
 from pveops.operations.plan import Call, Item, Scalar, WaitState
 from pveops.operations.subject import headline_of, target_of
+from pveops.sanitize import shell_word
 
 _GRACE_S = 15.0
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
@@ -283,7 +284,7 @@ def _undo(facts: GuestFacts, old: Mapping[str, str | None]) -> str:
     removed: list[str] = []
     for key, text in old.items():
         if key == "tags":
-            shown = " ".join(f"--set {tag}" for tag in split_tags(text or ""))
+            shown = " ".join(f"--set {shell_word(tag)}" for tag in split_tags(text or ""))
             return f"pve guest tag {facts.guest.vmid} {shown}" if shown else ""
         if is_known(kind, key):
             parts += [f"--option {_quoted(f'{key}={text}')}"] if text is not None else []

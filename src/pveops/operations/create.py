@@ -10,6 +10,7 @@ from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.guest_checks import worst_first
 from pveops.operations.plan import VMID, Call, Item, Scalar, Step, Target, WaitState, WaitTask
 from pveops.operations.template_values import fill_values, render_growth
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes, parse_size
 
 SHORTHANDS = (
@@ -59,7 +60,7 @@ def decide_create(_operation: str, facts: CreateFacts, params: dict[str, Scalar]
         guards={},
         before={"exists": False},
         steps=steps,
-        undo=f"pve guest delete {facts.name}",
+        undo=f"pve guest delete {shell_word(facts.name)}",
     )
     return Decision(target, (*found, _why(facts, trials)), item)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pveops.domain.address import parse_interface
 from pveops.domain.create_facts import CreateFacts, Place
 from pveops.operations.findings import Finding
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes
 
 _THIN = frozenset({"lvmthin", "rbd", "zfspool", "btrfs"})
@@ -47,7 +48,7 @@ def _check_name(guest: NewGuest) -> Iterator[Finding]:
             guest,
             "guest.name-taken",
             f"there is a guest called {name} already",
-            f"pve guest show {name}",
+            f"pve guest show {shell_word(name)}",
         )
 
 

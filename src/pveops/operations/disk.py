@@ -13,6 +13,7 @@ from pveops.operations.guards import guest_guards
 from pveops.operations.guest_checks import check_stored_change, worst_first
 from pveops.operations.plan import Call, Item, Scalar, Step, WaitState, WaitTask
 from pveops.operations.subject import headline_of, target_of
+from pveops.sanitize import shell_word
 from pveops.units import format_size, parse_size
 
 _GRACE_S = 30.0
@@ -84,7 +85,7 @@ def decide_move(_operation: str, facts: DiskFacts, params: dict[str, Scalar]) ->
         WaitTask(_MOVE_S),
         WaitState("disk.on-storage", _GRACE_S, {"disk": disk.slot, "storage": storage}),
     )
-    undo = f"pve disk move {guest.vmid} {disk.slot} {disk.storage}"
+    undo = f"pve disk move {guest.vmid} {shell_word(disk.slot)} {shell_word(disk.storage)}"
     words = f"{disk.slot} {disk.storage} -> {storage}"
     raises = ("the source is deleted after the copy",) if deletes else ()
     return _decide(facts, found, steps, words, disk, undo, raises)
@@ -107,7 +108,7 @@ def decide_detach(_operation: str, facts: DiskFacts, params: dict[str, Scalar]) 
         _put(facts, {"delete": slot}, f"detach {slot}"),
         WaitState("config.values", _GRACE_S, {slot: None}),
     )
-    undo = f"pve disk attach {facts.base.guest.vmid} unusedN --slot {slot}"
+    undo = f"pve disk attach {facts.base.guest.vmid} unusedN --slot {shell_word(slot)}"
     return _decide(facts, found, steps, f"{slot} ({disk.volid}) -> unused", disk, undo)
 
 
@@ -131,7 +132,7 @@ def decide_attach(_operation: str, facts: DiskFacts, params: dict[str, Scalar]) 
         _put(facts, {slot: value}, f"attach {disk.volid} as {slot}"),
         WaitState("disk.volume", _GRACE_S, {"disk": slot, "volume": disk.volid}),
     )
-    undo = f"pve disk detach {guest.vmid} {slot}"
+    undo = f"pve disk detach {guest.vmid} {shell_word(slot)}"
     return _decide(facts, found, steps, f"{disk.slot} ({disk.volid}) -> {slot}", disk, undo)
 
 

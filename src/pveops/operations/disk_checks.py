@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pveops.domain.disk import Disk, DiskFacts
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import check_stored_change, subject_of
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes, format_size
 
 _THIN = frozenset({"lvmthin", "rbd"})
@@ -58,7 +59,7 @@ def _check_growable(facts: DiskFacts, disk: Disk) -> Iterator[Finding]:
             "block",
             subject,
             f"{disk.slot} is attached to nothing",
-            remedy=f"pve disk attach {vmid} {disk.slot}",
+            remedy=f"pve disk attach {vmid} {shell_word(disk.slot)}",
         )
     elif disk.is_special or not disk.storage:
         yield Finding(
@@ -82,7 +83,7 @@ def _check_space(facts: DiskFacts, name: str, more_bytes: int) -> Iterator[Findi
         subject,
         f"{format_bytes(more_bytes)} more are wanted and {name} has {format_bytes(free)} free"
         + ("; when it is full, its guests stop" if storage.type in _THIN else ""),
-        remedy=f"pve storage show {name}",
+        remedy=f"pve storage show {shell_word(name)}",
     )
 
 

@@ -21,6 +21,7 @@ from pveops.operations.plan import (
 )
 from pveops.operations.restore import archive_guards, cards_of, restore_steps, unplugged
 from pveops.operations.restore_checks import check_restore
+from pveops.sanitize import shell_word
 from pveops.units import format_duration
 
 DRILL_TAG = "pveops-drill"
@@ -59,7 +60,7 @@ def decide_drill(_operation: str, facts: RestoreFacts, params: dict[str, Scalar]
             *_boot_steps(facts),
             *_clear_steps(facts, name),
         ),
-        undo=f"pve guest delete {name} --without-backup",
+        undo=f"pve guest delete {shell_word(name)} --without-backup",
     )
     remark = Finding(
         "drill.apart",
@@ -79,7 +80,7 @@ def _left_over(finding: Finding, name: str) -> Finding:
         "block",
         finding.subject,
         f"{name} is there still: an earlier trial broke off",
-        remedy=f"pve guest delete {name} --without-backup",
+        remedy=f"pve guest delete {shell_word(name)} --without-backup",
     )
 
 

@@ -14,6 +14,7 @@ from pveops.domain.trash import TRASH_TAG
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import subject_of, worst_first
 from pveops.operations.guest_locks import check_lock_holder
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes, format_size
 
 _STANDING = {
@@ -87,7 +88,7 @@ def _check_snapshots(facts: DoctorFacts) -> Iterator[Finding]:
                 subject_of(facts.base),
                 f"the snapshot {snapshot.name} was only half {verb}",
                 f"snapstate {snapshot.state}",
-                f"pve snapshot delete {vmid} {snapshot.name}",
+                f"pve snapshot delete {vmid} {shell_word(snapshot.name)}",
             )
 
 
@@ -103,7 +104,7 @@ def _check_storages(facts: DoctorFacts) -> Iterator[Finding]:
                 subject,
                 f"its disks are on {name}, which is not available on {base.guest.node}",
                 "/cluster/resources",
-                f"pve storage show {name}",
+                f"pve storage show {shell_word(name)}",
             )
     seen = {volume.volid for volume in facts.volumes}
     readable = {

@@ -14,6 +14,7 @@ from pveops.operations.ha_checks import check_add, check_remove, check_reset, ch
 from pveops.operations.move import decide_migrate
 from pveops.operations.plan import Call, Item, Scalar, Step, WaitState
 from pveops.operations.subject import headline_of, target_of
+from pveops.sanitize import shell_word
 
 STATES = ("started", "stopped", "disabled", "ignored")
 _GRACE_S = 30.0
@@ -105,7 +106,7 @@ def decide_ha_migrate(operation: str, facts: MoveFacts, params: dict[str, Scalar
             "block",
             subject_of(facts.base),
             "HA does not manage it",
-            remedy=f"pve guest migrate {facts.base.guest.vmid} {params['node']}",
+            remedy=f"pve guest migrate {facts.base.guest.vmid} {shell_word(str(params['node']))}",
         )
         return Decision(target_of(facts.base), (finding,), state=facts.base.state.power)
     return decide_migrate(operation, facts, params)

@@ -13,6 +13,7 @@ from pveops.domain.health import Health
 from pveops.operations.findings import Finding
 from pveops.operations.guest_locks import STATES_AS_LOCKS, find_lock_task
 from pveops.operations.limits import LIMITS, Limits
+from pveops.sanitize import shell_word
 from pveops.units import DAY_S, format_bytes, format_duration, format_percent
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _check_storages(health: Health, limits: Limits) -> Iterator[Finding]:
                 "block",
                 subject,
                 f"{storage.storage} is {storage.status} on {storage.node}",
-                remedy=f"pve storage show {storage.storage}",
+                remedy=f"pve storage show {shell_word(storage.storage)}",
             )
         if where in seen or storage.used_share < limits.nearly_full:
             continue
@@ -189,7 +190,7 @@ def _check_storages(health: Health, limits: Limits) -> Iterator[Finding]:
             "block" if storage.used_share >= limits.full else "warn",
             f"storage/{storage.storage}" if storage.is_shared else subject,
             f"{where} is {format_percent(storage.used_share)} full, {format_bytes(free)} free",
-            remedy=f"pve storage show {storage.storage}",
+            remedy=f"pve storage show {shell_word(storage.storage)}",
         )
 
 

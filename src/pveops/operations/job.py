@@ -20,6 +20,7 @@ from pveops.operations.guards import job_guards
 from pveops.operations.guest_checks import worst_first
 from pveops.operations.job_checks import check_job, check_new_job, covered_by, reasons_to_raise
 from pveops.operations.plan import Call, Item, Scalar, Target, WaitState
+from pveops.sanitize import shell_word
 
 _GRACE_S = 30.0
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,49}")
@@ -67,7 +68,7 @@ def decide_create(_operation: str, facts: JobFacts, params: dict[str, Scalar]) -
         guards=job_guards(None),
         before={"exists": False},
         steps=(call, WaitState("job.values", _GRACE_S, dict(sent))),
-        undo=f"pve job disable {facts.id}",
+        undo=f"pve job disable {shell_word(facts.id)}",
         raises=reasons_to_raise(facts, new),
     )
     return Decision(target, found, item)
@@ -208,5 +209,11 @@ def _undo(old: BackupJob, changed: Mapping[str, str | None]) -> str:
     before = {key: _shown(old, key) for key in changed}
     if not set(before) <= set(_FLAGS) or not all(before.values()):
         return ""
-    words = " ".join(f"{_FLAGS[key]} '{text}'" for key, text in before.items())
-    return f"pve job change {old.id} {words}"
+    words = " ".join(f"{_FLAGS[key]} {_in_quotes(text or '')}" for key, text in before.items())
+    return f"pve job change {shell_word(old.id)} {words}"
+
+
+def _in_quotes(text: str) -> str:
+    """Quoted in any case: most of these values hold blanks."""
+    word = shell_word(text)
+    return word if word.startswith("'") else f"'{word}'"

@@ -10,6 +10,7 @@ from pveops.domain.job_facts import JobFacts
 from pveops.domain.keep import Keep, format_keep, keeps_less
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import check_quorum
+from pveops.sanitize import shell_word
 
 _MAX_NAMES = 5
 
@@ -27,7 +28,7 @@ def check_new_job(facts: JobFacts, new: BackupJob) -> Iterator[Finding]:
             "block",
             f"job/{facts.id}",
             "there is a job of that id already",
-            remedy=f"pve job show {facts.id}",
+            remedy=f"pve job show {shell_word(facts.id)}",
         )
         return
     yield from check_job(facts, new)
@@ -75,7 +76,7 @@ def _check_places(facts: JobFacts, new: BackupJob, subject: str) -> Iterator[Fin
             "warn",
             subject,
             f"no node can put backups on {new.storage} now",
-            remedy=f"pve storage show {new.storage}",
+            remedy=f"pve storage show {shell_word(new.storage)}",
         )
     if new.node and new.node not in facts.nodes:
         yield Finding("job.node", "block", subject, f"there is no node {new.node!r}")

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from pveops.domain.move import LocalVolume, MoveFacts
 from pveops.errors import UsageError
 from pveops.operations.plan import Scalar
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes, format_duration
 
 Method = Literal["live", "offline", "restart"]
@@ -50,7 +51,7 @@ def changes_storage(facts: MoveFacts, choice: MoveChoice) -> bool:
 def way_back(facts: MoveFacts, choice: MoveChoice) -> str:
     """The command that moves the guest back, its disks to the storages where they were."""
     guest = facts.base.guest
-    words = [f"pve guest migrate {guest.vmid} {guest.node}"]
+    words = [f"pve guest migrate {guest.vmid} {shell_word(guest.node)}"]
     if method_of(facts) == "restart":
         words.append("--restart")
     pairs = sorted(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pveops.domain.node_power import ClusterAround, NodePower
 from pveops.domain.votes import Votes
 from pveops.operations.findings import Finding
+from pveops.sanitize import shell_word
 
 _TROUBLE = frozenset({"error", "fence", "recovery"})
 _MAX_NAMES = 12
@@ -178,7 +179,8 @@ def check_node(facts: NodePower, *, with_guests: bool, restarts: bool) -> Iterat
             "block",
             subject,
             f"{len(facts.running)} guests run on it: {names}",
-            remedy=f"`pve node evacuate {name}` first; or --with-guests takes them down with it",
+            remedy=f"`pve node evacuate {shell_word(name)}` first; or --with-guests takes them "
+            "down with it",
         )
         return
     yield Finding("node.guests-go-down", "warn", subject, f"these guests go down with it: {names}")

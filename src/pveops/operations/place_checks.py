@@ -13,6 +13,7 @@ from pveops.domain.node_sheet import NodeSheet
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import subject_of
 from pveops.operations.move_choice import MoveChoice, method_of
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes
 
 _THIN = frozenset({"lvmthin", "rbd", "zfspool"})
@@ -63,7 +64,7 @@ def _check_storages(facts: MoveFacts, choice: MoveChoice, sheet: NodeSheet) -> I
                 facts,
                 "storage.missing",
                 f"{name}, where its disks are, is not available on {sheet.name}",
-                f"pve storage show {name}",
+                f"pve storage show {shell_word(name)}",
             )
     yield from _check_room(facts, choice, sheet)
 
@@ -94,7 +95,7 @@ def _check_room(facts: MoveFacts, choice: MoveChoice, sheet: NodeSheet) -> Itera
                 "storage.too-small",
                 f"{format_bytes(wanted)} have to go to {name} on {sheet.name}, which has "
                 f"{format_bytes(free)} free",
-                f"pve storage show {name}",
+                f"pve storage show {shell_word(name)}",
                 blocks=storage.type not in _THIN or free == 0,
             )
 

@@ -14,7 +14,7 @@ import msgspec
 
 from pveops.errors import StoreError
 from pveops.operations.findings import Finding
-from pveops.sanitize import sanitize_text
+from pveops.sanitize import sanitize_text, shell_word
 
 PLAN_FORMAT = 2
 _ID_LENGTH = 12
@@ -122,8 +122,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     def show(self) -> str:
         """The command that shows it as it is now."""
         if self.kind in {"qemu", "lxc"}:
-            return f"pve guest show {self.id}"
-        return f"pve node show {self.id}" if self.kind == "node" else "pve status"
+            return f"pve guest show {shell_word(self.id)}"
+        return f"pve node show {shell_word(self.id)}" if self.kind == "node" else "pve status"
 
     @property
     def lock_key(self) -> str:

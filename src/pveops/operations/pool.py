@@ -17,6 +17,7 @@ from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.guards import pool_guard
 from pveops.operations.guest_checks import check_quorum, worst_first
 from pveops.operations.plan import Call, Item, Scalar, Target, WaitState
+from pveops.sanitize import shell_word
 
 _GRACE_S = 30.0
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z][A-Za-z0-9_.-]*){0,2}")
@@ -37,7 +38,7 @@ def decide_create(_operation: str, facts: PoolFacts, params: dict[str, Scalar]) 
         sent["comment"] = params["comment"]
     call = Call("POST", "/pools", sent, effect="B", does="create it")
     goal = WaitState("pool.there", _GRACE_S, {"exists": True})
-    undo = f"pve pool delete {facts.name}"
+    undo = f"pve pool delete {shell_word(facts.name)}"
     return _decided(facts, check_quorum(facts.is_quorate), "NEW POOL", (call, goal), undo)
 
 
@@ -45,7 +46,7 @@ def decide_delete(_operation: str, facts: PoolFacts, _params: dict[str, Scalar])
     """`pool.delete`: of an empty pool; nothing else is taken by PVE."""
     call = Call("DELETE", "/pools", {"poolid": facts.name}, effect="B", does="delete it")
     goal = WaitState("pool.there", _GRACE_S, {"exists": False})
-    undo = f"pve pool create {facts.name}"
+    undo = f"pve pool create {shell_word(facts.name)}"
     return _decided(facts, _check_delete(facts), "EMPTY POOL", (call, goal), undo)
 
 
@@ -171,7 +172,7 @@ def _check_delete(facts: PoolFacts) -> Iterator[Finding]:
             "block",
             subject,
             f"it is not empty: {members}",
-            remedy=f"pve pool remove {facts.name} "
+            remedy=f"pve pool remove {shell_word(facts.name)} "
             + (" ".join(map(str, sorted(pool.vmids))) or "--storage ..."),
         )
     for job in facts.jobs or ():
@@ -182,7 +183,7 @@ def _check_delete(facts: PoolFacts) -> Iterator[Finding]:
                 subject,
                 f"the backup job {job.id} takes this pool, and would fail",
                 evidence="/cluster/backup",
-                remedy=f"pve job change {job.id} --help",
+                remedy=f"pve job change {shell_word(job.id)} --help",
             )
 
 

@@ -14,6 +14,7 @@ from pveops.domain.facts import GuestFacts
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import check_lock, check_tasks, subject_of, worst_first
 from pveops.operations.plan import Scalar
+from pveops.sanitize import shell_word
 
 PAUSED_STATES = frozenset({"paused", "suspended"})
 _GRACEFUL = frozenset({"shutdown", "reboot"})
@@ -58,7 +59,7 @@ def _check_template(case: PowerCase) -> Iterator[Finding]:
             "block",
             case.subject,
             "it is a template, and templates never run",
-            remedy=f"clone it instead; look at it with `pve guest show {case.name}`",
+            remedy=f"clone it instead; look at it with `pve guest show {shell_word(case.name)}`",
         )
 
 
@@ -105,7 +106,7 @@ def _check_state(case: PowerCase) -> Iterator[Finding]:
             "block",
             case.subject,
             f"it is {state.power}; there is nothing to {verb}",
-            remedy=f"pve guest start {case.name}",
+            remedy=f"pve guest start {shell_word(case.name)}",
         )
     if verb == "resume" and not state.is_running and state.lock != "suspended":
         yield Finding(
@@ -113,7 +114,7 @@ def _check_state(case: PowerCase) -> Iterator[Finding]:
             "block",
             case.subject,
             f"it is {state.power}, not paused",
-            remedy=f"pve guest start {case.name}",
+            remedy=f"pve guest start {shell_word(case.name)}",
         )
     if verb == "start" and state.is_running and state.qmpstatus in PAUSED_STATES:
         yield Finding(
@@ -121,7 +122,7 @@ def _check_state(case: PowerCase) -> Iterator[Finding]:
             "block",
             case.subject,
             "it is paused, not stopped: a start would fail",
-            remedy=f"pve guest resume {case.name}",
+            remedy=f"pve guest resume {shell_word(case.name)}",
         )
 
 
@@ -137,7 +138,8 @@ def _check_paused(case: PowerCase) -> Iterator[Finding]:
         "it is paused: PVE cuts its power instead of shutting it down"
         if forced
         else "it is paused and cannot shut down",
-        remedy=f"`pve guest resume {case.name}` first, or `pve guest stop {case.name}`",
+        remedy=f"`pve guest resume {shell_word(case.name)}` first, "
+        f"or `pve guest stop {shell_word(case.name)}`",
     )
 
 
@@ -150,7 +152,7 @@ def _check_io_error(case: PowerCase) -> Iterator[Finding]:
         case.subject,
         "it stands still because its storage failed or is full (io-error)",
         evidence="qmpstatus io-error",
-        remedy=f"free space (`pve storage list`), then `pve guest resume {case.name}`",
+        remedy=f"free space (`pve storage list`), then `pve guest resume {shell_word(case.name)}`",
     )
 
 
@@ -165,7 +167,7 @@ def _check_pending(case: PowerCase) -> Iterator[Finding]:
         case.subject,
         f"changes of its configuration will take effect: {keys}",
         evidence="/pending",
-        remedy=f"look at them with `pve guest show {case.name}`",
+        remedy=f"look at them with `pve guest show {shell_word(case.name)}`",
     )
 
 
@@ -212,7 +214,7 @@ def _check_ha(case: PowerCase) -> Iterator[Finding]:
             "block",
             case.subject,
             "PVE does not hibernate guests that HA manages",
-            remedy=f"pve guest shutdown {case.name}",
+            remedy=f"pve guest shutdown {shell_word(case.name)}",
         )
 
 

@@ -28,6 +28,7 @@ from pveops.operations.plan import (
 from pveops.operations.restore_checks import check_replace, check_restore, storage_of
 from pveops.operations.subject import headline_of, target_of
 from pveops.operations.vzdump import Backup, vzdump_steps
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes, format_duration, format_size
 
 _RESTORE_S = 86_400.0
@@ -66,7 +67,7 @@ def decide_restore(_operation: str, facts: RestoreFacts, params: dict[str, Scala
         guards=archive_guards(facts),
         before={"exists": False, "backup": facts.backup.volid},
         steps=steps,
-        undo=f"pve guest delete {name}",
+        undo=f"pve guest delete {shell_word(name)}",
     )
     return Decision(target, found, item)
 

@@ -20,6 +20,7 @@ from pveops.operations.snapshot_checks import (
     describe_loss,
 )
 from pveops.operations.subject import headline_of, target_of
+from pveops.sanitize import shell_word
 from pveops.units import format_duration
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}")
@@ -54,7 +55,7 @@ def decide_create(_operation: str, facts: SnapshotFacts, params: dict[str, Scala
         WaitTask(_MEMORY_S if saves else _TASK_S),
         WaitState("snapshot.present", _GRACE_S, {"name": name}),
     )
-    undo = f"pve snapshot delete {base.guest.vmid} {name}"
+    undo = f"pve snapshot delete {base.guest.vmid} {shell_word(name)}"
     return Decision(target, found, _item(facts, target, steps, undo=undo), state=base.state.power)
 
 

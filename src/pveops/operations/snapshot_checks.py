@@ -12,6 +12,7 @@ from pveops.domain.snapshot import Snapshot
 from pveops.domain.snapshot_facts import SnapshotFacts
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import check_stored_change, subject_of
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes, format_duration, format_percent
 
 _ONLY_NEWEST = frozenset({"zfspool"})
@@ -99,7 +100,7 @@ def _check_space(facts: SnapshotFacts) -> Iterator[Finding]:
                 subject_of(facts.base),
                 f"{storage.storage} is {format_percent(storage.used_share)} full; with a snapshot "
                 "each overwritten block takes new space, and a full storage stops its guests",
-                remedy=f"pve storage show {storage.storage}",
+                remedy=f"pve storage show {shell_word(storage.storage)}",
             )
 
 
@@ -138,7 +139,7 @@ def check_roll_back(facts: SnapshotFacts, snapshot: Snapshot) -> Iterator[Findin
             "block",
             subject,
             f"the snapshot {snapshot.name} was left half-way ({snapshot.state})",
-            remedy=f"pve snapshot delete {base.guest.vmid} {snapshot.name}",
+            remedy=f"pve snapshot delete {base.guest.vmid} {shell_word(snapshot.name)}",
         )
     yield from _check_newer(facts, snapshot)
     if base.state.is_running:
@@ -170,7 +171,8 @@ def _check_newer(facts: SnapshotFacts, snapshot: Snapshot) -> Iterator[Finding]:
             f"newer snapshots stand in the way: {names}; ZFS goes back to the newest one only",
             evidence=", ".join(sorted({s.storage for s in facts.storages})),
             remedy=f"each has to go first, and what only it holds is lost: "
-            f"`pve snapshot delete {vmid} {newer[-1].name}`; or roll back to {newer[-1].name}",
+            f"`pve snapshot delete {vmid} {shell_word(newer[-1].name)}`; "
+            f"or roll back to {newer[-1].name}",
         )
     else:
         yield Finding(

@@ -11,6 +11,7 @@ from pveops.operations.guards import guest_guards
 from pveops.operations.guest_checks import check_stored_change, subject_of, worst_first
 from pveops.operations.plan import Call, Item, Scalar, WaitState, WaitTask
 from pveops.operations.subject import headline_of, target_of
+from pveops.sanitize import shell_word
 
 _WITH_BASES = frozenset({"dir", "nfs", "cifs", "btrfs", "lvmthin", "zfspool", "rbd"})
 """Storages that make base images; PVE leaves a volume on any other as it is."""
@@ -77,7 +78,7 @@ def _check(facts: DiskFacts) -> Iterator[Finding]:
             "block",
             subject,
             f"it has snapshots: {', '.join(facts.snapshots)}",
-            remedy=f"pve snapshot delete {base.guest.vmid} {facts.snapshots[-1]}",
+            remedy=f"pve snapshot delete {base.guest.vmid} {shell_word(facts.snapshots[-1])}",
         )
     if base.state.is_ha_managed:
         yield Finding("guest.ha", "warn", subject, "HA manages it and would try to start it")

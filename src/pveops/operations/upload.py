@@ -17,6 +17,7 @@ from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.guards import file_guard
 from pveops.operations.guest_checks import worst_first
 from pveops.operations.plan import NO_ID, Call, Item, Scalar, Target, WaitState, WaitTask
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes
 
 _TASK_S = 7200.0
@@ -68,7 +69,7 @@ def decide_upload(_operation: str, facts: UploadFacts, params: dict[str, Scalar]
         before={"exists": replaces},
         steps=(call, WaitTask(_TASK_S), goal),
         losses=(f"the {name} that is there",) if replaces else (),
-        undo="" if replaces else f"pve storage delete {volid}",
+        undo="" if replaces else f"pve storage delete {shell_word(volid)}",
         raises=(f"it takes the place of the {name} that is there",) if replaces else (),
     )
     return Decision(target, found, item)
@@ -113,7 +114,7 @@ def _check(
             storage.storage,
             f"{format_bytes(file.size_bytes)} wanted, {format_bytes(max(0, free))} free",
             evidence="/cluster/resources",
-            remedy=f"pve storage content {storage.storage}",
+            remedy=f"pve storage content {shell_word(storage.storage)}",
         )
     if facts.place.files and name in facts.place.files and not params.get("replace"):
         yield Finding(

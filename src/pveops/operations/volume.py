@@ -11,6 +11,7 @@ from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.guards import use_guard
 from pveops.operations.guest_checks import check_quorum, worst_first
 from pveops.operations.plan import Call, Item, Scalar, Target, WaitState, WaitTask
+from pveops.sanitize import shell_word
 from pveops.units import format_bytes
 
 _DELETE_S = 3600.0
@@ -57,7 +58,7 @@ def _check(facts: DeletionFacts) -> Iterator[Finding]:
     volume, subject = facts.volume, f"volume/{facts.volume.volid}"
     yield from check_quorum(facts.is_quorate)
     if volume.content == "backup":
-        remedy = f"pve backup delete {volume.volid}"
+        remedy = f"pve backup delete {shell_word(volume.volid)}"
         yield Finding("volume.backup", "block", subject, "it is a backup", remedy=remedy)
         return
     if volume.is_protected:

@@ -118,7 +118,7 @@ def start_task(node: Node, kind: str, subject: str | int, auth_id: str, body: Bo
         node=node.name,
         pid=node.next_pid(),
         pstart=int((now - node.boot_time) * 100) & 0xFFFFFFFF,
-        starttime=int(now),
+        starttime=int(now + node.clock_offset_s),
         type=kind,
         id=str(subject),
         user=auth_id,

@@ -13,6 +13,7 @@ from pveops.domain.selection import resolve_guest
 from pveops.engine.course import Ending
 from pveops.engine.past_moves import EVACUATE, destination_of
 from pveops.errors import NotFoundError, PveopsError
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -106,7 +107,7 @@ class NodeWatch:
         return Ending(
             True,
             f"nothing runs on {source} and no move is active: it can be switched off{stopped}; "
-            f"back later: `pve node return {source}`",
+            f"back later: `pve node return {shell_word(source)}`",
         )
 
 

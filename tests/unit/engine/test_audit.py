@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ import pytest
 
 from pveops.clock import VirtualClock
 from pveops.engine.audit import AuditLog, Verdict
+from pveops.engine.audit import _chain as chain
 from pveops.engine.audit_anchor import Anchor, compare
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask
@@ -145,6 +147,84 @@ def test_racing_processes_begin_each_part_once(tmp_path: Path) -> None:
     assert kinds.count("continued") == len(log.parts()) - 1
 
 
+# -- what others do to the file ------------------------------------------------------
+
+
+def test_a_log_that_was_rotated_by_others_goes_on_and_says_so(tmp_path: Path) -> None:
+    log = fill(tmp_path)
+    (tmp_path / "audit.jsonl").rename(tmp_path / "audit.jsonl.1")
+    assert "record 5 was written, and it ends with record 0" in log.verify().problem
+    log.append("intent", {})
+    verdict = log.verify()
+    assert (verdict.is_whole, verdict.records, verdict.first) == (True, 2, 6)
+    assert next(log.read())["missing"] == "the file that ends with record 5"
+    (tmp_path / "audit.jsonl.1").rename(tmp_path / "audit-0000000005.jsonl")
+    verdict = log.verify()
+    assert (verdict.is_whole, verdict.records, verdict.first) == (True, 7, 1)
+
+
+def test_a_log_that_was_cut_is_told_and_not_written_to(tmp_path: Path) -> None:
+    log = fill(tmp_path)
+    path = tmp_path / "audit.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:3]))
+    assert "record 5 was written, and it ends with record 3" in log.verify().problem
+    with pytest.raises(AuditError, match="was cut or replaced"):
+        log.append("intent", {})
+    path.write_bytes(whole)
+    log.append("intent", {})
+    assert log.verify().records == 6
+
+
+def test_a_copy_beside_the_log_is_no_part_of_it(tmp_path: Path) -> None:
+    log = fill(tmp_path)
+    (tmp_path / "audit-copy.jsonl").write_bytes((tmp_path / "audit.jsonl").read_bytes())
+    (tmp_path / "audit-2026.jsonl").write_text("hello\n")
+    log.append("intent", {})
+    assert (log.verify().is_whole, log.verify().records) == (True, 6)
+
+
+@pytest.mark.parametrize("rubbish", [b"\0" * 300, b"\0" * 300 + b"\n", b"\0\n\0\0\n", b"\n"])
+def test_blocks_that_a_power_cut_left_empty_are_moved_aside(
+    rubbish: bytes, tmp_path: Path
+) -> None:
+    log = fill(tmp_path)
+    with (tmp_path / "audit.jsonl").open("ab") as file:
+        file.write(rubbish)
+    assert log.head().seq == 5
+    assert not log.verify().is_whole
+    log.append("intent", {})
+    assert (log.verify().is_whole, log.verify().records) == (True, 7)
+    assert rubbish.strip(b"\n") in (tmp_path / "audit.jsonl.torn").read_bytes()
+
+
+# -- the size of a record ------------------------------------------------------------
+
+
+def test_a_record_is_bounded_and_what_was_cut_is_told_with_its_hash(tmp_path: Path) -> None:
+    log = fill(tmp_path)
+    text = "x" * 3_000_000
+    log.append("intent", {"params": {"tags": text}, "targets": ["y" * 400] * 90_000})
+    log.append("intent", {"lists": [["z" * 4000] * 900]})
+    assert (tmp_path / "audit.jsonl").stat().st_size < 1_000_000
+    record = list(log.read())[5]
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert record["params"]["tags"].endswith(f"… [cut: 3000000 bytes, sha256 {digest}]")
+    assert "cut_bytes" in str(record["targets"])
+    log.append("outcome", {})
+    assert (log.verify().is_whole, log.verify().records) == (True, 8)
+
+
+def test_a_longer_line_than_any_of_ours_is_chained_to_all_the_same(tmp_path: Path) -> None:
+    log = fill(tmp_path)
+    line, head = chain({"kind": "intent", "text": "x" * 3_000_000}, log.head())
+    with (tmp_path / "audit.jsonl").open("ab") as file:
+        file.write(line)
+    assert log.head() == head
+    log.append("intent", {})
+    assert log.verify().is_whole
+
+
 # -- heads elsewhere -----------------------------------------------------------------
 
 
@@ -166,15 +246,67 @@ def test_a_rewritten_or_cut_log_does_not_fit_the_heads_elsewhere(tmp_path: Path)
     assert compare_with(log, place) == ""
     whole = (tmp_path / "audit.jsonl").read_bytes()
     (tmp_path / "audit.jsonl").write_bytes(b"".join(whole.splitlines(keepends=True)[:4]))
+    (tmp_path / "audit.jsonl.lock").unlink()  # whoever can cut the log can do that, too
     assert log.verify().is_whole
     assert "record 5 is gone" in compare_with(log, place)
     (tmp_path / "audit.jsonl").unlink()
+    (tmp_path / "audit.jsonl.lock").unlink(missing_ok=True)
     other = log_of(tmp_path)
     for number in range(6):
         other.append("intent", {"number": number + 1})
     assert other.verify().is_whole
     assert "record 1 is another" in compare_with(other, place)
-    assert compare(log, iter(["nothing of the kind"])).problem
+    assert compare(log, iter(["nothing of the kind"])).heads == 0
+
+
+def test_a_log_that_was_cut_and_written_to_since_does_not_fit_the_heads(tmp_path: Path) -> None:
+    place = tmp_path / "heads"
+    log = anchored(tmp_path, place)
+    for number in range(6):
+        log.append("intent", {"number": number})
+    cut_to(tmp_path, 4)
+    log_of(tmp_path).append("intent", {"number": 9})  # by whatever does not look at the anchor
+    heads = place.read_text().splitlines()
+    assert "record 5 is another" in compare(log, iter(heads)).problem
+    # Its own heads of the same records do not make the earlier ones good.
+    for head in log.read():
+        heads.append(f"{head['seq']} {head['h']} 0 host")
+    assert "record 5 has two heads" in compare(log, iter(heads)).problem
+    assert "record 4 was written after record 6" in (
+        compare(log, iter([*heads[:3], heads[5], heads[3]])).problem
+    )
+
+
+@pytest.mark.parametrize("is_required", [True, False])
+def test_nothing_is_written_to_a_log_without_the_head_that_was_anchored_last(
+    is_required: bool, tmp_path: Path
+) -> None:
+    log = anchored(tmp_path, tmp_path / "heads", is_required=is_required)
+    for number in range(6):
+        log.append("intent", {"number": number})
+    cut_to(tmp_path, 4)
+    with pytest.raises(AuditError, match="record 6 was written, and it ends with record 4"):
+        log.append("intent", {})
+    (tmp_path / "audit.jsonl").unlink()
+    with pytest.raises(AuditError, match="ends with record 0"):
+        log.append("intent", {})
+
+
+def test_heads_that_did_not_get_there_do_not_stop_the_next(tmp_path: Path) -> None:
+    log = anchored(tmp_path, tmp_path / "heads")
+    log.append("intent", {})
+    log_of(tmp_path).append("intent", {})
+    log.append("intent", {})
+    assert compare_with(log, tmp_path / "heads") == ""
+    (tmp_path / "heads").write_text("nothing of the kind\n")
+    log.append("intent", {})
+
+
+def cut_to(folder: Path, count: int) -> None:
+    """As somebody does it who knows where the newest head is remembered."""
+    path = folder / "audit.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:count]))
+    (folder / "audit.jsonl.lock").unlink()
 
 
 def test_an_anchor_that_fails_is_told_and_stops_only_where_it_has_to(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pveops.domain.rows import int_of, rows_of, text_of
 from pveops.engine.goals.sight import Sight, Sought
 from pveops.errors import NotFoundError, PveopsError, UnreachableError
 from pveops.operations.plan import Scalar
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -99,7 +100,8 @@ def _next_step(sought: Sought, state: GuestState) -> str:
     if state.ref.node != sought.expect["node"]:
         if not state.is_running and sought.expect.get("runs"):
             return f"it ran before: `pve guest start {vmid}`"
-        return f"it can be asked for again: `pve guest migrate {vmid} {sought.expect['node']}`"
+        node = shell_word(str(sought.expect["node"]))
+        return f"it can be asked for again: `pve guest migrate {vmid} {node}`"
     if state.is_running and before == "running":
         return f"let it go on: `pve guest resume {vmid}`"
     if not state.is_running and sought.expect.get("runs"):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pveops.domain.node_clock import SKEW_BAD_S, SKEW_WARN_S, describe_skew
 from pveops.operations.checkup.check import Check
+from pveops.sanitize import shell_word
 
 
 class EndpointFact(NamedTuple):
@@ -68,7 +69,7 @@ def _check_nodes(nodes: Sequence[NodeFact]) -> Iterator[Check]:
     for node in nodes:
         if node.problem:
             message = f"{node.name}: {node.problem}"
-            yield Check("warn", "cluster.node", message, f"pve node show {node.name}")
+            yield Check("warn", "cluster.node", message, f"pve node show {shell_word(node.name)}")
 
 
 def _check_clocks(nodes: Sequence[NodeFact]) -> Iterator[Check]:
