@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 if TYPE_CHECKING:
     from pveops.cli.wiring import Connect, Wiring
@@ -33,6 +33,12 @@ class Options:
         self.no_code = False
         """Whether no consent code goes out: the caller asks the person in its own way."""
         self.wait_s: float | None = None
+
+    def keep(self, name: str, value: Any) -> None:
+        """Set one of them. A name that is none would be an option that does nothing."""
+        if name not in vars(self):
+            raise AttributeError(name)
+        setattr(self, name, value)
 
 
 class Served(NamedTuple):

@@ -20,7 +20,7 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def keep(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
         call = context.find_object(Call)
         if call is not None and value is not None and value is not False:
-            setattr(call.options, name, value)
+            call.options.keep(name, value)
 
     return keep
 
@@ -48,7 +48,7 @@ def _everywhere(*, hidden: bool) -> list[click.Parameter]:
         # For faces that call `pve` themselves: a plugin's tool that only looks, and one that
         # asks the person in a prompt of its own.
         _shared(
-            "is_read_only", "--look-only", "Refuse all but looking.", is_flag=True, hidden=True
+            "is_look_only", "--look-only", "Refuse all but looking.", is_flag=True, hidden=True
         ),
         _shared("no_code", "--no-code", "Send no consent code.", is_flag=True, hidden=True),
     ]
