@@ -87,8 +87,8 @@ def test_the_agent_reads_the_skill_and_stops_a_guest_that_the_person_agrees_to(
     assert "cluster homelab:" in heard
     assert "done: web01 (VM 101 on pve1) is stopped" in heard
     assert home.status("web01") == "stopped"
-    audit = json.loads(home.pve("audit", "show", "--json"))["data"]["items"]
-    assert any("openclaw prompt" in json.dumps(row) for row in audit), audit
+    runs = json.loads(home.pve("run", "list", "--json"))["data"]["items"]
+    assert runs[0]["consent"] == "receipt by openclaw prompt webchat", runs
 
 
 def test_what_the_person_denies_does_not_happen(home: Home, person: Person) -> None:
@@ -134,8 +134,9 @@ def test_the_monitor_is_silent_then_alerts_then_says_cleared(home: Home) -> None
             check=False,
         )
         told = json.loads(run).get("run") or {}
-        assert "summary" in told, run
-        return str(told["summary"])
+        # What is sent stands in the run; of a silent one only the diagnostics tell.
+        assert "summary" in told or "diagnostics" in told, run
+        return str(told.get("summary") or told["diagnostics"]["summary"])
 
     look()  # What is wrong from the beginning is told once.
     assert look() == "NO_REPLY"
@@ -158,7 +159,7 @@ def test_a_subagent_waits_for_an_evacuation(home: Home, person: Person) -> None:
         return lambda _done: ToolCall("exec", {"command": f"pve run wait {run} --wait 60"})
 
     home.model.scripts["empty pve3"] = [
-        call("pve_plan", args=["node", "evacuate", "pve3"], reason="more memory"),
+        call("pve_plan", args=["node", "evacuate", "pve3", "--allow-restart"], reason="more memory"),
         apply_plan,
         spawn,
         call("sessions_yield"),
