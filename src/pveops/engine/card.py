@@ -28,7 +28,8 @@ def render_card(plan: Plan, plan_id: str, now: float, head: str = "") -> str:
     why = f': "{sanitize_text(plan.reason, _MAX_REASON)}"' if plan.reason else ""
     left = format_duration(plan.expires - now)
     log = f", log {head[:_HEAD_DIGITS]}" if head else ""
-    tail = f"asked by {plan.actor}{why}\n{plan_id}, tier {plan.tier}, valid {left}{log}"
+    on = f" on {plan.profile}" if plan.profile else ""
+    tail = f"asked by {plan.actor}{why}\n{plan_id}{on}, tier {plan.tier}, valid {left}{log}"
     room = MAX_CHARS - len(tail) - 1
     head = ""
     for count in range(_MAX_TARGETS, 0, -1):

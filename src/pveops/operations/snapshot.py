@@ -87,7 +87,9 @@ def decide_delete(_operation: str, facts: SnapshotFacts, params: dict[str, Scala
     base, name = facts.base, str(params["snapname"])
     target, snapshot = target_of(base), facts.snapshots.find(name)
     if snapshot is None:
-        return Decision(target, (), is_already_so=True, state=f"without snapshot {name}")
+        there = ", ".join(each.name for each in facts.snapshots.all) or "none"
+        state = f"without snapshot {name} (it has: {there})"
+        return Decision(target, (), is_already_so=True, state=state)
     found = worst_first(check_stored_change(base))
     if blocks_among(found):
         return Decision(target, found, state=base.state.power)
