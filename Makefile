@@ -7,7 +7,7 @@ UV := $(TOOLS)/bin/uv
 STAMP := $(VENV)/.synced
 PEERS := $(VENV)/.peers
 
-.PHONY: help setup demo test check audit release bench score skill docs clean
+.PHONY: help setup demo test check audit release bench characters score skill docs clean
 
 help:
 	@echo 'make demo   a tour on a simulated cluster'
@@ -16,6 +16,7 @@ help:
 	@echo 'make audit  known vulnerabilities of the locked dependencies, where they can be looked up'
 	@echo 'make release  wheel, source, bill of materials, checksums, into dist/'
 	@echo 'make bench  the budgets, side by side with other clients'
+	@echo 'make characters  what an agent has to read, side by side with other clients'
 	@echo 'make score  how closely the simulated cluster answers like a real PVE (needs ../shared)'
 	@echo 'make docs   write the generated reference pages anew'
 	@echo 'make skill  check the skill folder'
@@ -54,7 +55,11 @@ release: setup
 	$(BIN)/python tools/release.py
 
 bench: $(PEERS)
+	$(BIN)/python benchmarks/characters.py --write
 	$(BIN)/python benchmarks/bench.py --write
+
+characters: $(PEERS)
+	$(BIN)/python benchmarks/characters.py --write
 
 score: setup
 	$(BIN)/python benchmarks/score.py

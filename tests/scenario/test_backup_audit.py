@@ -54,6 +54,15 @@ def test_the_worst_come_first_and_the_way_out_is_named(tmp_path: Path) -> None:
     assert "nextcloud" not in out
 
 
+def test_the_guests_that_are_ok_are_counted_unless_they_are_asked_for(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    out = run_line(world, tmp_path, "pve backup audit").out
+    assert "not listed: 27 that are ok; all: pve backup audit --full" in out
+    assert "nextcloud" not in out
+    for line in ("pve backup audit --full", "pve backup audit nextcloud"):
+        assert "nextcloud" in run_line(world, tmp_path, line).out
+
+
 def test_a_list_that_is_cut_tells_what_was_not_seen_still(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     power_off_node(world.cluster, world.cluster.nodes["pve3"])

@@ -38,6 +38,9 @@ class Listing(NamedTuple):
     title: str = ""
     total: int | None = None
     """How many there are, when `rows` holds only some."""
+    usual: str = ""
+    """What rows are that need no look; lean text counts those."""
+    is_usual: Callable[[Any], bool] | None = None
 
     @property
     def size(self) -> int:
@@ -106,11 +109,13 @@ class Written(NamedTuple):
 
 
 def limit_listing(answer: Answer, limit: int | None) -> Answer:
-    """The answer with at most `limit` rows in its list; the count stays what it was."""
+    """The answer with at most `limit` rows in its list, of any kind; the count stays."""
     listing = answer.listing
-    if limit is None or listing is None or len(listing.rows) <= limit:
+    if limit is None or listing is None:
         return answer
-    short = listing._replace(rows=listing.rows[:limit], total=listing.size)
+    short = listing._replace(usual="", is_usual=None)
+    if len(listing.rows) > limit:
+        short = short._replace(rows=listing.rows[:limit], total=listing.size)
     blocks = tuple(short if block is listing else block for block in answer.blocks)
     return answer._replace(blocks=blocks)
 
@@ -141,6 +146,8 @@ def choose_fields(answer: Answer, fields: Sequence[str]) -> Answer:
         item = make(row)
         return {name: item.get(name) for name in fields}
 
-    chosen = listing._replace(to_item=pick, fields=tuple(fields), columns=columns)
+    chosen = listing._replace(
+        to_item=pick, fields=tuple(fields), columns=columns, usual="", is_usual=None
+    )
     blocks = tuple(chosen if block is listing else block for block in answer.blocks)
     return answer._replace(blocks=blocks, data=None)

@@ -120,9 +120,24 @@ def audit(
     return Answer(
         _audit_verdict(rows, found),
         beside={"older_than_s": limit_s, "unknown": list(_gaps(found))},
-        blocks=(Listing(shown, audit_item, _AUDIT_FIELDS, _AUDIT),),
+        blocks=(
+            Listing(
+                shown,
+                audit_item,
+                _AUDIT_FIELDS,
+                _AUDIT,
+                usual="ok",
+                is_usual=None if guests else _is_fine,
+            ),
+        ),
         next=_audit_next(rows),
     )
+
+
+def _is_fine(row: tuple[CoverageFacts, Coverage]) -> bool:
+    """Nothing about it needs a look: a recent backup, and no remark on it."""
+    facts, coverage = row
+    return coverage.state == "ok" and coverage.last in {"", "ok"} and not _remarks(facts, coverage)
 
 
 def audit_item(row: tuple[CoverageFacts, Coverage]) -> dict[str, Any]:

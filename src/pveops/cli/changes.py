@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from pveops.cli.answer import Answer, Column, Facts, Lines, Listing
@@ -20,8 +21,10 @@ _ITEM_COLUMNS = (
     Column("name"),
     Column("status"),
     Column("message"),
-    Column("upid", is_sparse=True),
+    # 66 characters a row; `next:` names the log of what did not go well.
+    Column("upid", is_sparse=True, is_wide=True),
 )
+_MORE = re.compile(r"\.\.\. and \d+ more, see the plan")
 
 
 def answer_of_change(call: Call, change: Change) -> Answer:
@@ -68,7 +71,7 @@ def _consent_needed(call: Call, change: Change, plan: Plan) -> Answer:
         code=error.exit_code,
         plan=summary,
         findings=tuple(finding for finding in plan.findings if finding.severity != "warn"),
-        blocks=(Lines((*card.split("\n"), *_why_so_high(plan), sent)), *_items(plan)),
+        blocks=_plan_blocks(plan, card, sent),
         error={
             "code": error.code,
             "message": error.message,
@@ -80,17 +83,26 @@ def _consent_needed(call: Call, change: Change, plan: Plan) -> Answer:
     )
 
 
-def _items(plan: Plan) -> tuple[Listing, ...]:
+def _plan_blocks(plan: Plan, card: str, sent: str) -> tuple[Lines | Listing, ...]:
+    """The card; where it does not name every target, a list of them instead of those it names."""
+    lines = card.split("\n")
+    told = {f"{item.headline}: {item.target.label}" for item in plan.items}
+    is_whole = len(plan.items) == 1 or told <= set(lines)
+    if not is_whole:
+        lines = [line for line in lines if line not in told and not _MORE.fullmatch(line)]
+    texts = Lines((*lines, *_why_so_high(plan), sent))
+    return (texts,) if is_whole else (texts, _items(plan))
+
+
+def _items(plan: Plan) -> Listing:
     """Each of several targets, with what would be done to it."""
-    if len(plan.items) == 1:
-        return ()
 
     def row(item: Item) -> dict[str, Any]:
         target = item.target
         return {"id": target.id, "name": target.name, "node": target.node, "what": item.headline}
 
     columns = (Column("id"), Column("name"), Column("node"), Column("what"))
-    return (Listing(plan.items, row, ("id", "name", "node", "what"), columns),)
+    return Listing(plan.items, row, ("id", "name", "node", "what"), columns)
 
 
 def _why_so_high(plan: Plan) -> tuple[str, ...]:

@@ -71,8 +71,14 @@ def check_command(operation: str, *guests: str) -> str:
 
 def _targets(targets: Sequence[dict[str, str]]) -> Listing:
     """What would become of each of several targets, when some of them stand in the way."""
+
+    def row(target: dict[str, str]) -> dict[str, str]:
+        # Why it is blocked stands among the findings.
+        is_blocked = target["verdict"].startswith("blocked: ")
+        return target | {"verdict": "blocked"} if is_blocked else target
+
     columns = (Column("id"), Column("name"), Column("verdict"))
-    return Listing(targets, dict, ("id", "name", "verdict"), columns)
+    return Listing(targets, row, ("id", "name", "verdict"), columns)
 
 
 def error_members(error: PveopsError, details: dict[str, Any]) -> dict[str, Any]:

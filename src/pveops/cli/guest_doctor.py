@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pveops.cli.answer import Answer, Facts
 from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Command
+
+if TYPE_CHECKING:
+    from pveops.domain.guest import Guest
+    from pveops.domain.node import Node
 
 
 @click.command("doctor", cls=Command, operation="guest.doctor")
@@ -50,10 +56,42 @@ def command(call: Call, guest: str) -> Answer:
             "node": found.node,
             "power": state.power,
             "lock": facts.lock,
+            "load": _figures(found) if state.is_running else None,
+            "node_load": _figures(facts.node),
             "problems": problems,
             "warnings": warnings,
             "unseen": list(facts.unseen),
         },
         findings=tuple(findings),
-        blocks=(Facts((("state", state.power), ("lock", facts.lock))),),
+        blocks=(
+            Facts(
+                (
+                    ("state", state.power),
+                    ("lock", facts.lock),
+                    ("load", _load(found) if state.is_running else ""),
+                    (f"load of {found.node}", _load(facts.node)),
+                )
+            ),
+        ),
     )
+
+
+def _figures(of: Guest | Node | None) -> dict[str, float] | None:
+    """What it uses, as its node last told (up to 20 s ago); None: unknown."""
+    if of is None or not of.maxmem_bytes:
+        return None
+    return {
+        "cpu": of.cpu,
+        "maxcpu": of.maxcpu,
+        "mem_bytes": of.mem_bytes,
+        "maxmem_bytes": of.maxmem_bytes,
+    }
+
+
+def _load(of: Guest | Node | None) -> str:
+    from pveops.units import format_bytes
+
+    if of is None or not of.maxmem_bytes:
+        return "unknown"
+    memory = f"{format_bytes(of.mem_bytes)} of {format_bytes(of.maxmem_bytes)} memory"
+    return f"{of.cpu:.0%} of {of.maxcpu:g} CPUs, {memory}"

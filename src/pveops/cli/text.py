@@ -17,6 +17,7 @@ _MAX_VERDICT = 900
 _LONG_LIST_CHARS = 1000
 """From here on a list leaves out what its header can say once."""
 _SHORTEST_ROW = 4
+_MAX_SUBJECTS = 12
 
 
 class Text(NamedTuple):
@@ -46,7 +47,7 @@ def render_text(answer: Answer, *, limit: int | None = MAX_CHARS, more: str = "-
         room = limit - sum(len(line) + 1 for line in (*head, *tail)) - len(more) - 50
     findings = Lines(finding_lines(answer.findings, answer.next))
     blocks: list[Block] = [*([findings] if answer.findings else ()), *answer.blocks]
-    body, cut = _fill(blocks, room)
+    body, cut = _fill(blocks, room, more)
     if cut is not None:
         body.append(f"showing {cut.shown} of {cut.total} {cut.noun}; more: {more}")
     text = "\n".join([*head, *body, *tail]) + "\n"
@@ -55,11 +56,11 @@ def render_text(answer: Answer, *, limit: int | None = MAX_CHARS, more: str = "-
     return Text(text, cut.shown, cut.total) if cut is not None else Text(text)
 
 
-def _fill(blocks: Sequence[Block], room: int | None) -> tuple[list[str], _Part | None]:
+def _fill(blocks: Sequence[Block], room: int | None, more: str) -> tuple[list[str], _Part | None]:
     """The lines that fit, and the part that did not."""
     body: list[str] = []
     for number, block in enumerate(blocks):
-        part = _render(block, room)
+        part = _render(block, room, more)
         body += part.lines
         if room is not None:
             room -= sum(len(line) + 1 for line in part.lines)
@@ -70,8 +71,10 @@ def _fill(blocks: Sequence[Block], room: int | None) -> tuple[list[str], _Part |
     return body, None
 
 
-def _render(block: Block, room: int | None) -> _Part:
+def _render(block: Block, room: int | None, more: str) -> _Part:
     if isinstance(block, Listing):
+        if block.is_usual is not None and room is not None:
+            return _unusual(block, room, more)
         return _table(block, room)
     if isinstance(block, Facts):
         lines = [f"{name}: {value}" for name, value in block.pairs if value]
@@ -101,6 +104,20 @@ def _table(listing: Listing, room: int | None) -> _Part:
     part = _cut([*title, *lines], room, "rows")
     above = len(title) + 1
     return part._replace(shown=max(0, part.shown - above), total=listing.size)
+
+
+def _unusual(listing: Listing, room: int, more: str) -> _Part:
+    """The rows that need a look, and how many do not."""
+    is_usual = listing.is_usual or bool
+    rows = [row for row in listing.rows if not is_usual(row)]
+    left = len(listing.rows) - len(rows)
+    if not left:
+        return _table(listing, room)
+    count = f"not listed: {left} that are {listing.usual}; all: {more}"
+    cut = listing.size - len(listing.rows)
+    shown = listing._replace(rows=rows, total=len(rows) + cut)
+    part = _table(shown, room - len(count) - 1) if rows else _Part([], 0, 0, "rows")
+    return part._replace(lines=[*part.lines, count])
 
 
 def _shape(columns: Sequence[Column], items: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -142,15 +159,31 @@ def _smaller(grid: Sequence[Sequence[str]]) -> list[str]:
 def finding_lines(findings: Sequence[Any], told: Sequence[str] = ()) -> tuple[str, ...]:
     """Each finding in one line: how bad, about whom, what, where it was seen, what to do.
 
-    told: remedies that are told elsewhere.
+    What is the same of several is told once, with all of them. told: remedies told elsewhere.
     """
     words = {"block": "problem"}
-    return tuple(
-        f"{words.get(finding.severity, finding.severity)} {finding.subject}: {finding.message}"
-        + (f" [{finding.evidence}]" if finding.evidence else "")
-        + (f" -> {finding.remedy}" if finding.remedy and finding.remedy not in told else "")
-        for finding in findings
-    )
+    subjects: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        word = words.get(finding.severity, finding.severity)
+        text = (
+            finding.message
+            + (f" [{finding.evidence}]" if _is_news(finding) else "")
+            + (f" -> {finding.remedy}" if finding.remedy and finding.remedy not in told else "")
+        )
+        subjects.setdefault((word, text), []).append(finding.subject)
+    return tuple(f"{word} {_whom(names)}: {text}" for (word, text), names in subjects.items())
+
+
+def _is_news(finding: Any) -> bool:
+    """Whether its evidence is not in the remedy, too, such as the task to wait for."""
+    return bool(finding.evidence) and finding.evidence not in finding.remedy
+
+
+def _whom(subjects: Sequence[str]) -> str:
+    """`vm/101, vm/102 and 7 more`."""
+    names = list(dict.fromkeys(subjects))
+    more = f" and {len(names) - _MAX_SUBJECTS} more" if len(names) > _MAX_SUBJECTS else ""
+    return ", ".join(names[:_MAX_SUBJECTS]) + more
 
 
 def _shorten(text: str, length: int) -> str:

@@ -149,3 +149,66 @@ def test_a_limit_keeps_the_count():
 def test_a_cell_never_holds_a_tab_or_a_line_break():
     listing = Listing([{"name": "a\tb\nc"}], dict, ("name",), (Column("name"),))
     assert render_text(Answer("", blocks=(listing,))).text == "name\na b c\n"
+
+
+def test_a_finding_that_several_share_is_told_once_with_all_of_them() -> None:
+    findings = (
+        Finding("a", "info", "vm/101", "no backup", "seen", "mend it"),
+        Finding("b", "block", "vm/101", "locked"),
+        Finding("a", "info", "vm/102", "no backup", "seen", "mend it"),
+    )
+    text = render_text(Answer("verdict", findings=findings)).text
+    assert text == (
+        "verdict\ninfo vm/101, vm/102: no backup [seen] -> mend it\nproblem vm/101: locked\n"
+    )
+
+
+def test_the_subjects_of_a_shared_finding_are_counted_when_they_are_too_many() -> None:
+    findings = tuple(Finding("a", "info", f"vm/{number}", "no backup") for number in range(15))
+    assert " vm/11 and 3 more: no backup" in render_text(Answer("", findings=findings)).text
+
+
+def test_evidence_that_the_remedy_names_is_not_told_twice() -> None:
+    finding = Finding("a", "block", "vm/101", "locked", "UPID:x", "wait: `pve task wait UPID:x`")
+    text = render_text(Answer("verdict", findings=(finding,))).text
+    assert text == "verdict\nproblem vm/101: locked -> wait: `pve task wait UPID:x`\n"
+
+
+def make_usual(rows: tuple[int, ...], total: int | None = None) -> Answer:
+    listing = Listing(
+        rows,
+        lambda row: {"n": row},
+        ("n",),
+        (Column("n"),),
+        total=total,
+        usual="even",
+        is_usual=lambda row: row % 2 == 0,
+    )
+    return Answer("verdict", blocks=(listing,))
+
+
+def test_rows_that_need_no_look_are_counted() -> None:
+    text = render_text(make_usual((1, 2, 3, 4)), more="pve x --full")
+    assert text.text == "verdict\nn\n1\n3\nnot listed: 2 that are even; all: pve x --full\n"
+    assert not text.total
+
+
+def test_a_list_of_rows_that_need_no_look_has_no_header() -> None:
+    text = render_text(make_usual((2, 4))).text
+    assert text == "verdict\nnot listed: 2 that are even; all: --full\n"
+
+
+def test_a_limit_counts_rows_of_any_kind() -> None:
+    text = render_text(limit_listing(make_usual((1, 2, 3)), 2)).text
+    assert text == "verdict\nn\n1\n2\nshowing 2 of 3 rows; more: --full\n"
+
+
+def test_what_a_listing_holds_only_in_part_is_still_told_beside_what_needs_no_look() -> None:
+    text = render_text(make_usual((1, 2), total=10)).text
+    assert "not listed: 1 that are even" in text
+    assert "showing 1 of 9 rows" in text
+
+
+def test_every_row_is_shown_when_all_is_asked_for_or_its_fields_are() -> None:
+    assert render_text(make_usual((1, 2)), limit=None).text == "verdict\nn\n1\n2\n"
+    assert render_text(choose_fields(make_usual((1, 2)), ["n"])).text == "verdict\nn\n1\n2\n"
