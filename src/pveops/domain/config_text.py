@@ -58,5 +58,6 @@ def show_value(key: str, text: str | None) -> str:
     if key == "sshkeys":
         return f"{len(normal_value(key, text).splitlines())} keys"
     if key in _IN_MIB and text.isdecimal() and int(text):
-        return format_bytes(int(text) << 20)
+        # Rounded, two different amounts could look alike.
+        return format_bytes(int(text) << 20) if not int(text) % 1024 else f"{text} MiB"
     return text or "empty"
