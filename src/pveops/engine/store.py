@@ -293,6 +293,11 @@ class Store:
             if not keep_locks:
                 db.execute("DELETE FROM locks WHERE run = ?", (run_id,))
 
+    def find_lock(self, key: str) -> str | None:
+        """The run that works on a target; None: no run does."""
+        held = self._one("SELECT run FROM locks WHERE key = ?", key)
+        return str(held[0]) if held else None
+
     def release_locks(self, run_id: str) -> int:
         """Let other runs work on the targets of a run whose outcome stays unknown."""
         with self._transaction() as db:
