@@ -216,7 +216,10 @@ def _help(operation: Operation) -> str:
     kinds = " VMs only." if operation.kinds == ("qemu",) else ""
     summary = f"{operation.summary[0].upper()}{operation.summary[1:]}.{kinds}\n\n{consent}"
     if operation.targets is Targets.NEW:
-        return f"{summary} Outside of the policy's `create_pools` a person has to agree."
+        return (
+            f"{summary} Outside of the policy's `create_pools` (at first there are none) a person "
+            "has to agree."
+        )
     if operation.targets in {Targets.NODE, Targets.CLUSTER}:
         return summary
     return f"{summary} Guests that are so already are left alone (exit 0)."
