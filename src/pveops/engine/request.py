@@ -182,7 +182,12 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
 
 
 def _refuse_unknown(inventory: Inventory, operation: Operation, ask: Ask) -> None:
-    """Raises NotFoundError for a node or storage that no check can tell more about."""
+    """Raises NotFoundError for a node or storage that no check can tell more about.
+
+    Jobs are compared with the configuration, which knows storages that no node has now.
+    """
+    if operation.id.startswith("job."):
+        return
     for param in operation.params:
         name = ask.params.get(param.name)
         if not name or param.type != "str":
