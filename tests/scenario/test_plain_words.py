@@ -71,6 +71,11 @@ def test_what_cloud_init_tells_a_running_vm_waits_and_the_answer_says_so(tmp_pat
     assert waits not in agree(world, stopped).items[0].message
 
 
+def test_a_cluster_that_was_not_shut_down_is_called_once(tmp_path: Path) -> None:
+    out = run_line(make_world(tmp_path), tmp_path, "pve cluster bring-back").out
+    assert out.startswith("already so: the cluster is as it was: ")
+
+
 # -- what is refused -------------------------------------------------------------------
 
 
