@@ -159,7 +159,9 @@ def test_a_subagent_waits_for_an_evacuation(home: Home, person: Person) -> None:
         return lambda _done: ToolCall("exec", {"command": f"pve run wait {run} --wait 60"})
 
     home.model.scripts["empty pve3"] = [
-        call("pve_plan", args=["node", "evacuate", "pve3", "--allow-restart"], reason="more memory"),
+        call(
+            "pve_plan", args=["node", "evacuate", "pve3", "--allow-restart"], reason="more memory"
+        ),
         apply_plan,
         spawn,
         call("sessions_yield"),

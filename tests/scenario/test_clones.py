@@ -202,9 +202,9 @@ def test_what_was_made_is_listed_when_the_rest_fails(tmp_path: Path) -> None:
         ({"name": "web01"}, PreflightError, "called web01 already"),
         ({"name": "x", "pool": "nope"}, PreflightError, "there is no pool"),
         ({"name": "x", "node": "pve2"}, PreflightError, "does not reach its disks"),
-        ({"name": "x", "node": "pve9"}, PreflightError, "there is no node"),
+        ({"name": "x", "node": "pve9"}, NotFoundError, "there is no node"),
         (
-            {"name": "x", "full_clone": True, "storage": "nope"},
+            {"name": "x", "full_clone": True, "storage": "fast"},
             PreflightError,
             "no available storage",
         ),

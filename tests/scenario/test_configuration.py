@@ -40,7 +40,7 @@ def test_more_memory_for_a_running_vm_waits_for_a_restart_and_says_so(tmp_path: 
     change = ask(world, "guest.set", "web02", memory=8192, onboot="off")
     plan = plan_of(change)
     assert plan.tier == 2
-    assert "memory 4096 -> 8192, onboot 1 -> 0" in plan.items[0].headline
+    assert "memory 4.0 GiB -> 8.0 GiB, onboot 1 -> 0" in plan.items[0].headline
     assert plan.items[0].undo == "pve guest set 102 --memory 4096 --onboot on"
     waiting = [finding.message for finding in plan.findings if finding.code == "config.waits"]
     assert len(waiting) == 1

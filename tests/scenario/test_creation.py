@@ -171,7 +171,7 @@ def test_an_id_that_a_leftover_disk_carries_is_not_used(tmp_path: Path) -> None:
         ({"template": "debian-ct", "memory": 999999}, PreflightError, "more than"),
         ({"template": "debian-ct", "cores": 64}, PreflightError, "cores are more than"),
         ({"template": "debian-ct", "bridge": "vmbr9"}, PreflightError, "no bridge"),
-        ({"template": "debian-ct", "storage": "nope"}, PreflightError, "no available storage"),
+        ({"template": "debian-ct", "storage": "nope"}, NotFoundError, "there is no storage"),
         ({"template": "debian-ct", "storage": "backups"}, PreflightError, "no available storage"),
         ({"template": "debian-ct", "pool": "nope"}, PreflightError, "there is no pool"),
         ({"template": "windows-vm"}, PreflightError, "installation medium"),
@@ -239,7 +239,7 @@ def test_a_wrong_checksum_is_a_failure_and_leaves_nothing(tmp_path: Path) -> Non
     ("params", "error", "text"),
     [
         ({}, UsageError, "of its own"),
-        ({"node": "pve9"}, NotFoundError, "has no storage"),
+        ({"node": "pve9"}, NotFoundError, "there is no node"),
         ({"node": "pve1", "url": "ftp://x/y.iso"}, UsageError, "is no URL"),
         ({"node": "pve1", "url": "https://me:pw@x/y.qcow2"}, UsageError, "password"),
         ({"node": "pve1", "content": "images"}, UsageError, "what is it"),

@@ -236,5 +236,6 @@ def _unreachable(authority: str, error: Exception) -> UnreachableError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return UnreachableError(
         f"{authority} cannot be reached: {reason}",
+        hint="is that the right address, and is its port open to this machine?",
         details={"endpoint": authority, "sent": False},
     )

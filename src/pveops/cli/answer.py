@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["text", "number", "bytes", "percent", "duration", "time", "flag"]
+Kind = Literal["text", "number", "bytes", "percent", "duration", "time", "flag", "severity"]
 
 
 class Column(NamedTuple):

@@ -48,7 +48,7 @@ NOUNS = {
     "run": ("pveops.cli.run:group", "what was begun: list, show, explain, wait, resume"),
     "policy": ("pveops.cli.policy:group", "who may do what: show, check, freeze, unfreeze"),
     "access": ("pveops.cli.access:group", "what a token may do: grant-script, check"),
-    "secrets": ("pveops.cli.secrets:command", "the stored API token: add, status"),
+    "secrets": ("pveops.cli.secrets:command", "the stored API tokens: add, status, rotate"),
     "audit": ("pveops.cli.audit:group", "the audit log: verify, show, reconcile"),
     "schema": ("pveops.cli.schema:group", "facts of the cluster's API: refresh"),
     "init": ("pveops.cli.init:command", "make the configuration; trust a server, store a token"),

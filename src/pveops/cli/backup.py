@@ -75,6 +75,8 @@ def list_backups(call: Call, guests: tuple[str, ...], storage: str | None) -> An
     reader = call.wiring.reader
     inventory = read_inventory(reader)
     wanted = {guest.vmid: guest for guest in (resolve_guest(inventory, name) for name in guests)}
+    if storage is not None:
+        inventory.list_storages(storage)
     survey = read_survey(reader, inventory)
     births = {vmid: _birth(reader, guest) for vmid, guest in wanted.items()}
     rows = [

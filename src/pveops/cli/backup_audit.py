@@ -108,7 +108,7 @@ def audit(
 
     reader = call.wiring.reader
     inventory = read_inventory(reader)
-    chosen = select_guests(inventory.guests, selector_of(options))
+    chosen = select_guests(inventory, selector_of(options))
     if guests:
         named = {resolve_guest(inventory, name) for name in guests}
         chosen = tuple(guest for guest in chosen if guest in named)

@@ -8,6 +8,9 @@ from typing import Any
 from pveops.cli.answer import Column
 from pveops.units import format_bytes, format_duration, format_percent
 
+SEVERITIES = {"block": "PROBLEM", "warn": "warning", "info": "note"}
+"""What alerts are called, wherever one stands in words."""
+
 
 def cell(column: Column, item: Mapping[str, Any]) -> str:
     """One value in words; empty for what is not known."""
@@ -16,6 +19,8 @@ def cell(column: Column, item: Mapping[str, Any]) -> str:
         return ""
     if column.kind == "flag":
         return "yes" if value else ""
+    if column.kind == "severity":
+        return SEVERITIES.get(str(value), str(value))
     if column.kind == "text":
         return _text(value)
     if not isinstance(value, int | float):

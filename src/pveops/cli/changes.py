@@ -24,6 +24,8 @@ _ITEM_COLUMNS = (
     # 66 characters a row; `next:` names the log of what did not go well.
     Column("upid", is_sparse=True, is_wide=True),
 )
+_OF_A_GUEST = frozenset({"backup.prune", "snapshot.prune"})
+"""What is done to things that a guest has, and not to the guest."""
 _MORE = re.compile(r"\.\.\. and \d+ more, see the plan")
 
 
@@ -191,7 +193,7 @@ def _verdict(receipt: Receipt) -> str:
         return f"{receipt.status}: {count} of {len(receipt.items)} {noun}{remark}"
     item = receipt.items[0]
     if item.status in {"done", "already"}:
-        told = f"{item.target.label} is {_end_state(item)}{_beginning(item)}"
+        told = _told(receipt.operation, item)
         word = receipt.status if receipt.exit_code else "done"
         return f"{word}: {told}{remark}"
     if item.status == "pending":
@@ -199,10 +201,17 @@ def _verdict(receipt: Receipt) -> str:
     return f"error {item.error}: {item.target.label}: {item.message}"
 
 
+def _told(operation: str, item: ItemOutcome) -> str:
+    """What is pruned is gone; the guest that it was of is not."""
+    if operation in _OF_A_GUEST and item.status == "done":
+        return f"{item.target.label}: {item.message}"
+    return f"{item.target.label} is {_end_state(item)}{_beginning(item)}"
+
+
 def _end_state(item: ItemOutcome) -> str:
     """What the cluster says now, with any remark of the executor."""
     power = str(item.after.get("power") or item.after.get("status") or "")
-    if not power or item.message.startswith(power):
+    if not power or item.message.startswith(power) or item.message.endswith(f", {power}"):
         return item.message
     return power if item.message == "done" else f"{power} ({item.message})"
 
@@ -212,6 +221,8 @@ def _beginning(item: ItemOutcome) -> str:
     if not power:
         return ""
     uptime = item.before.get("uptime_s")
+    if not uptime and power == item.after.get("power"):
+        return ""
     up = f" {format_duration(float(uptime))}" if isinstance(uptime, int | float) and uptime else ""
     return f" (was {power}{up})"
 

@@ -11,6 +11,8 @@ from pveops.cli.call import Call
 from pveops.cli.commands import Group
 from pveops.errors import ConfigError, InternalError, UsageError
 
+_READY_S = 15.0
+_LOOK_S = 0.2
 command = Group("demo", help="A simulated cluster: serve, use, tour.")
 
 
@@ -71,7 +73,7 @@ def use(
     from pveops.config.secrets import save_token
 
     try:
-        text = call.stdin.read() if str(ready_file) == "-" else ready_file.read_text()
+        text = call.stdin.read() if str(ready_file) == "-" else _read_when_there(call, ready_file)
         ready = json.loads(text)
         ca_pem = str(ready["ca_pem"]).encode()
         addresses = [endpoint.removeprefix("https://") for endpoint in ready["endpoints"]]
@@ -105,6 +107,17 @@ def use(
         data={"profile": name, "endpoints": addresses},
         next=(f"pve status --profile {name}",),
     )
+
+
+def _read_when_there(call: Call, ready_file: Path) -> str:
+    """The file's text; a server that was started a moment ago may still have to write it."""
+    deadline = call.clock.monotonic() + _READY_S
+    if not ready_file.exists():
+        call.stderr.write(f"waiting up to {_READY_S:.0f} s for {ready_file}\n")
+        call.stderr.flush()
+    while not ready_file.exists() and call.clock.monotonic() < deadline:
+        call.clock.sleep(_LOOK_S)
+    return ready_file.read_text()
 
 
 @command.command("tour")

@@ -115,12 +115,15 @@ def error_members(error: PveopsError, details: dict[str, Any]) -> dict[str, Any]
 def _interrupted(call: Call, code: int) -> Answer:
     run = call.claimed_run
     word = "interrupted" if code == INTERRUPTED else "terminated"
-    told = word
+    told = word if call.claimed_run else f"{word}; nothing was changed"
     next_: tuple[str, ...] = ()
     if run and call.is_detaching:
         told, next_ = f"{word}; {run} goes on in the background", (f"pve run wait {run}",)
     elif run:
-        told, next_ = f"{word}; {run} is not finished", (f"pve run resume {run}",)
+        told, next_ = (
+            f"{word}; {run} is not finished, and what PVE has begun goes on",
+            (f"pve run resume {run}",),
+        )
     return Answer(
         told,
         code=code,

@@ -78,7 +78,7 @@ def list_guests(call: Call, /, **options: Any) -> Answer:
 
     selector = selector_of(options)
     inventory = read_inventory(call.wiring.reader)
-    guests = select_guests(inventory.guests, selector)
+    guests = select_guests(inventory, selector)
     if selector.is_empty:
         verdict = count_guests(guests) + f" on {count_of(len(inventory.nodes), 'node')}"
     else:

@@ -9,7 +9,7 @@ import click
 
 from pveops.cli.answer import Answer, Column, Lines, Listing, Written
 from pveops.cli.call import Call
-from pveops.cli.cells import count_of
+from pveops.cli.cells import SEVERITIES, count_of
 from pveops.cli.commands import Group, list_options
 from pveops.errors import ConfigError, UsageError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 WARNINGS, PROBLEMS = 20, 21
 """Exit codes of a look that leaves something open."""
 _CODES = {"block": PROBLEMS, "warn": WARNINGS}
-_WORDS = {"block": "PROBLEM", "warn": "warning", "info": "note"}
 
 group = Group(
     "monitor",
@@ -35,7 +34,7 @@ group = Group(
 
 _COLUMNS = (
     Column("id"),
-    Column("severity"),
+    Column("severity", kind="severity"),
     Column("subject"),
     Column("message"),
     Column("since", kind="time"),
@@ -47,7 +46,7 @@ _FIELDS = (*(column.key for column in _COLUMNS), "finding", "evidence", "raised"
 _HISTORY_COLUMNS = (
     Column("at", kind="time"),
     Column("kind"),
-    Column("severity"),
+    Column("severity", kind="severity"),
     Column("subject"),
     Column("message"),
     Column("id"),
@@ -264,7 +263,7 @@ def line_of(news: News) -> str:
     if news.kind == "cleared":
         word = "cleared"
     else:
-        word = f"{_WORDS[alert.severity]}{' (worse)' if news.kind == 'worse' else ''}"
+        word = f"{SEVERITIES[alert.severity]}{' (worse)' if news.kind == 'worse' else ''}"
     return f"{word} {sanitize_text(f'{alert.subject}: {alert.message}')} [{alert.id}]"
 
 

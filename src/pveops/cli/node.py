@@ -11,7 +11,6 @@ from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options
 from pveops.domain.node import Node
-from pveops.errors import NotFoundError
 
 _VERB = "pveops.cli.verbs:node_verb"
 
@@ -84,10 +83,7 @@ def show_node(call: Call, node: str) -> Answer:
     from pveops.domain.inventory import read_inventory
 
     inventory = read_inventory(call.wiring.reader)
-    found = inventory.find_node(node)
-    if found is None:
-        names = ", ".join(each.name for each in inventory.nodes)
-        raise NotFoundError(f"there is no node {node!r}", hint=f"the nodes are: {names}")
+    found = inventory.get_node(node)
     guests = tuple(guest for guest in inventory.guests if guest.node == node)
     storages = [storage for storage in inventory.storages if storage.node == node]
     more = _read_status(call, node) if found.is_online else {}

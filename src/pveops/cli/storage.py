@@ -12,7 +12,6 @@ from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Group, list_options
 from pveops.domain.storage import Storage
-from pveops.errors import NotFoundError
 
 group = Group(
     "storage",
@@ -62,6 +61,8 @@ def list_storages(call: Call, node: str | None) -> Answer:
     from pveops.domain.inventory import read_inventory
 
     inventory = read_inventory(call.wiring.reader)
+    if node is not None:
+        inventory.get_node(node)
     storages = [each for each in inventory.storages if node is None or each.node == node]
     rows = storages if node is not None else _shared_once(storages)
     known = [each for each in rows if each.has_figures]
@@ -83,13 +84,7 @@ def show_storage(call: Call, storage: str) -> Answer:
     from pveops.domain.inventory import read_inventory
 
     inventory = read_inventory(call.wiring.reader)
-    rows = [each for each in inventory.storages if each.storage == storage]
-    if not rows:
-        names = ", ".join(sorted({each.storage for each in inventory.storages}))
-        raise NotFoundError(
-            f"there is no storage {storage!r} among those that are visible",
-            hint=f"the storages are: {names}" if names else "pve status",
-        )
+    rows = inventory.list_storages(storage)
     kind = "shared" if rows[0].is_shared else "local to each node"
     verdict = f"{storage} ({rows[0].type}, {kind}) on {_nodes(rows)}"
     return Answer(verdict, blocks=(Listing(rows, storage_item, _FIELDS, _COLUMNS),))

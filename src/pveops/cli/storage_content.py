@@ -12,6 +12,7 @@ from pveops.cli.cells import count_of
 from pveops.cli.commands import Command, list_options
 
 if TYPE_CHECKING:
+    from pveops.domain.inventory import Inventory
     from pveops.domain.rows import Row
     from pveops.domain.storage import Storage
 
@@ -44,7 +45,7 @@ def list_content(call: Call, storage: str, node: str | None, content: str | None
     names = {guest.vmid: guest.name for guest in inventory.guests}
     rows: list[tuple[Row, Storage]] = []
     silent: list[str] = []
-    for place in _places(inventory.storages, storage, node):
+    for place in _places(inventory, storage, node):
         if place.status != "available":
             silent.append(place.node)
             continue
@@ -63,15 +64,17 @@ def list_content(call: Call, storage: str, node: str | None, content: str | None
     return Answer(verdict, blocks=(Listing(rows, item, _FIELDS, _COLUMNS),))
 
 
-def _places(storages: tuple[Storage, ...], name: str, node: str | None) -> list[Storage]:
+def _places(inventory: Inventory, name: str, node: str | None) -> list[Storage]:
     """A shared storage once, by a node that answers; each other one. Raises NotFoundError."""
     from pveops.errors import NotFoundError
 
-    found = [each for each in storages if each.storage == name and node in {None, each.node}]
+    there = inventory.list_storages(name)
+    if node is not None:
+        inventory.get_node(node)
+    found = [each for each in there if node in {None, each.node}]
     if not found:
-        known = ", ".join(sorted({each.storage for each in storages}))
-        where = f" on {node}" if node else ""
-        raise NotFoundError(f"there is no storage {name!r}{where}", hint=f"there are {known}")
+        nodes = ", ".join(each.node for each in there)
+        raise NotFoundError(f"{node} has no storage {name!r}", hint=f"these have it: {nodes}")
     if not found[0].is_shared:
         return found
     return sorted(found, key=lambda each: each.status != "available")[:1]

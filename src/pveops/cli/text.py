@@ -6,6 +6,7 @@ whole commands last. What does not fit is counted, never silently missing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ _LONG_LIST_CHARS = 1000
 """From here on a list leaves out what its header can say once."""
 _SHORTEST_ROW = 4
 _MAX_SUBJECTS = 12
+_WORDS = {"block": "problem"}
 
 
 class Text(NamedTuple):
@@ -45,7 +47,7 @@ def render_text(answer: Answer, *, limit: int | None = MAX_CHARS, more: str = "-
     room = None
     if limit is not None:
         room = limit - sum(len(line) + 1 for line in (*head, *tail)) - len(more) - 50
-    findings = Lines(finding_lines(answer.findings, answer.next))
+    findings = Lines(finding_lines(answer.findings, answer.next, answer.verdict))
     blocks: list[Block] = [*([findings] if answer.findings else ()), *answer.blocks]
     body, cut = _fill(blocks, room, more)
     if cut is not None:
@@ -156,22 +158,38 @@ def _smaller(grid: Sequence[Sequence[str]]) -> list[str]:
     return aligned if sum(map(len, aligned)) <= sum(map(len, tabbed)) else tabbed
 
 
-def finding_lines(findings: Sequence[Any], told: Sequence[str] = ()) -> tuple[str, ...]:
+def finding_lines(
+    findings: Sequence[Any], told: Sequence[str] = (), verdict: str = ""
+) -> tuple[str, ...]:
     """Each finding in one line: how bad, about whom, what, where it was seen, what to do.
 
     What is the same of several is told once, with all of them. told: remedies told elsewhere.
+    verdict: the first line; of what it says itself, only the evidence is told again.
     """
-    words = {"block": "problem"}
-    subjects: dict[tuple[str, str], list[str]] = {}
+    alike: dict[tuple[str, str, str, str], list[Any]] = {}
     for finding in findings:
-        word = words.get(finding.severity, finding.severity)
-        text = (
-            finding.message
-            + (f" [{finding.evidence}]" if _is_news(finding) else "")
-            + (f" -> {finding.remedy}" if finding.remedy and finding.remedy not in told else "")
-        )
-        subjects.setdefault((word, text), []).append(finding.subject)
-    return tuple(f"{word} {_whom(names)}: {text}" for (word, text), names in subjects.items())
+        evidence = finding.evidence if _is_news(finding) else ""
+        key = (finding.severity, finding.message, evidence, _remedy_of_any(finding))
+        alike.setdefault(key, []).append(finding)
+    lines = []
+    for (severity, message, evidence, remedy), group in alike.items():
+        shown = remedy if len(group) > 1 else group[0].remedy
+        seen = f" [{evidence}]" if evidence else ""
+        todo = f" -> {shown}" if shown and shown not in told else ""
+        if severity == "block" and len(group) == 1 and f": {message}" in verdict and not todo:
+            lines += [f"evidence: {evidence}"] if evidence else []
+            continue
+        whom = _whom([finding.subject for finding in group])
+        lines.append(f"{_WORDS.get(severity, severity)} {whom}: {message}{seen}{todo}")
+    return tuple(lines)
+
+
+def _remedy_of_any(finding: Any) -> str:
+    """What to do, in words that fit every guest with the same finding."""
+    vmid = finding.subject.rpartition("/")[2]
+    if not vmid.isdecimal():
+        return str(finding.remedy)
+    return re.sub(rf"(?<![\w:.-]){vmid}(?![\w:.-])", "GUEST", finding.remedy)
 
 
 def _is_news(finding: Any) -> bool:

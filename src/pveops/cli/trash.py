@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -48,16 +48,16 @@ def list_trash(call: Call) -> Answer:
     reader, days = call.wiring.reader, call.wiring.policy.trash_days
     guests = [guest for guest in read_inventory(reader).guests if TRASH_TAG in guest.tags]
     nodes = [guest.node for guest in guests]
-    marks = run_bounded(nodes, lambda index: _read_mark(reader, guests[index])) if nodes else ()
+    seen = run_bounded(nodes, lambda index: _read_entry(reader, guests[index])) if nodes else ()
 
-    def item(row: tuple[Guest, TrashMark | None]) -> dict[str, Any]:
-        guest, mark = row
+    def item(row: tuple[Guest, _Entry]) -> dict[str, Any]:
+        guest, (status, mark) = row
         return {
             "vmid": guest.vmid,
             "name": guest.name,
             "kind": guest.kind,
             "node": guest.node,
-            "status": guest.status,
+            "status": status,
             "was": mark.was if mark else "unknown",
             "deleted_at": mark.deleted_at if mark else None,
             "purge_from": mark.deleted_at + days * DAY_S if mark else None,
@@ -66,18 +66,25 @@ def list_trash(call: Call) -> Answer:
 
     return Answer(
         f"{count_of(len(guests), 'deleted guest')}; they stay for {count_of(days, 'day')}",
-        blocks=(Listing(tuple(zip(guests, marks, strict=True)), item, _FIELDS, _COLUMNS),),
+        blocks=(Listing(tuple(zip(guests, seen, strict=True)), item, _FIELDS, _COLUMNS),),
         next=("pve guest undelete GUEST",) if guests else (),
     )
 
 
-def _read_mark(reader: Client, guest: Guest) -> TrashMark | None:
+class _Entry(NamedTuple):
+    status: str
+    mark: TrashMark | None
     """None, too, when the guest's node does not answer: then nobody knows."""
-    from pveops.domain.guest import read_guest_config
+
+
+def _read_entry(reader: Client, guest: Guest) -> _Entry:
+    """As its node has it: the cluster's list is some ten seconds behind."""
+    from pveops.domain.guest import read_guest_config, read_guest_state
     from pveops.domain.trash import mark_of
     from pveops.errors import PveopsError
 
     try:
-        return mark_of(read_guest_config(reader, guest.ref))
+        mark = mark_of(read_guest_config(reader, guest.ref))
+        return _Entry(read_guest_state(reader, guest.ref).power, mark)
     except PveopsError:
-        return None
+        return _Entry("unknown", None)

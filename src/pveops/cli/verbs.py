@@ -23,13 +23,22 @@ if TYPE_CHECKING:
 _SINGLE = frozenset({Targets.ONE, Targets.NEW, Targets.NODE, Targets.OTHER})
 """Operations of one guest by name, or that make guests from one."""
 _MAX_FILE = 1 << 20
+_LEAST_BARE_MIB = 256
+"""A smaller number without a unit was more likely meant to be GiB."""
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def parse_duration(text: str) -> int | None:
-    """The seconds that `90`, `90s`, `5m`, `2h`, `7d` or `2w` spell, or None."""
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in _DURATION_UNITS else (text, "s")
-    if not number.isascii() or not number.isdecimal():
+def parse_duration(text: str, bare_unit: str = "") -> int | None:
+    """The seconds that `90s`, `5m`, `2h`, `7d` or `2w` spell, or None.
+
+    A number without a unit is only 0, unless `bare_unit` says what it counts: who writes
+    `--older-than 2` means days, or hours.
+    """
+    if text == "0":
+        return 0
+    has_unit = text[-1:] in _DURATION_UNITS
+    number, unit = (text[:-1], text[-1:]) if has_unit else (text, bare_unit)
+    if not number.isascii() or not number.isdecimal() or unit not in _DURATION_UNITS:
         return None
     return int(number) * _DURATION_UNITS[unit]
 
@@ -40,9 +49,12 @@ def _duration_within(param: Param) -> Callable[[click.Context, click.Parameter, 
     def convert(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
         if text is None:
             return None
-        seconds = parse_duration(text)
+        # What is waited for is counted in seconds, as PVE does; an age needs its unit.
+        is_wait = param.type == "duration"
+        seconds = parse_duration(text, "s" if is_wait else "")
         if seconds is None:
-            message = f"{text!r} is no duration; write 90, 90s or 5m"
+            example = "90, 90s or 5m" if is_wait else "36h, 7d or 2w"
+            message = f"{text[:40]!r} is no duration; write {example}"
         elif not (param.minimum or 0) <= seconds <= (param.maximum or seconds):
             message = f"it has to be from {param.minimum} s to {param.maximum} s"
         else:
@@ -59,6 +71,9 @@ def _mib_within(param: Param) -> Callable[[click.Context, click.Parameter, str |
         if text is None:
             return None
         amount = parse_mib(text)
+        if amount and text.isdecimal() and amount < _LEAST_BARE_MIB:
+            message = f"{text} MiB, or GiB? write {text}M or {text}G"
+            raise click.BadParameter(message, context, option)
         most = param.maximum or amount or 0
         if amount is None or not (param.minimum or 0) <= amount <= most:
             limit = f" and at most {param.maximum} MiB" if param.maximum else ""
@@ -200,7 +215,10 @@ def _help(operation: Operation) -> str:
     kinds = " VMs only." if operation.kinds == ("qemu",) else ""
     summary = f"{operation.summary[0].upper()}{operation.summary[1:]}.{kinds}\n\n{consent}"
     if operation.targets is Targets.NEW:
-        return f"{summary} Outside of the policy's `create_pools` a person has to agree."
+        return (
+            f"{summary} Outside of the policy's `create_pools` (at first there are none) a person "
+            "has to agree."
+        )
     if operation.targets in {Targets.NODE, Targets.CLUSTER}:
         return summary
     return f"{summary} Guests that are so already are left alone (exit 0)."
@@ -252,6 +270,7 @@ def _option(param: Param) -> click.Option:
         help_ = f"{help_} [{param.default}]"
     kinds: dict[str, dict[str, Any]] = {
         "duration": {"metavar": "DURATION", "callback": _duration_within(param)},
+        "age": {"metavar": "DURATION", "callback": _duration_within(param)},
         "mib": {"metavar": "AMOUNT", "callback": _mib_within(param)},
         "words": {"multiple": True, "callback": _join_words},
         "pairs": {"metavar": "NAME=VALUE", "multiple": True, "callback": _join_lines},

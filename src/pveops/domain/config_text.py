@@ -7,9 +7,11 @@ from urllib.parse import unquote
 
 from pveops.domain.guest import split_tags
 from pveops.sanitize import sanitize_block
+from pveops.units import format_bytes
 
 _CARD = re.compile(r"net\d+")
 _MODELS = frozenset({"virtio", "e1000", "e1000e", "rtl8139", "vmxnet3", "ne2k_pci", "pcnet"})
+_IN_MIB = frozenset({"memory", "balloon", "swap"})
 FREE_TEXT = frozenset({"description"})
 """Keys whose text is somebody's prose: never shown among values."""
 
@@ -55,4 +57,7 @@ def show_value(key: str, text: str | None) -> str:
         return f"{len(normal_value(key, text))} characters"
     if key == "sshkeys":
         return f"{len(normal_value(key, text).splitlines())} keys"
+    if key in _IN_MIB and text.isdecimal() and int(text):
+        # Rounded, two different amounts could look alike.
+        return format_bytes(int(text) << 20) if not int(text) % 1024 else f"{text} MiB"
     return text or "empty"

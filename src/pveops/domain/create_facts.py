@@ -12,7 +12,7 @@ from pveops.domain.node import Node, read_bridges
 from pveops.domain.rows import int_of, rows_of, text_of
 from pveops.domain.storage import Storage
 from pveops.domain.vmid import pick_free_vmids
-from pveops.errors import NodeUnreachableError, NotFoundError, PveopsError, UsageError
+from pveops.errors import NodeUnreachableError, PveopsError, UsageError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -128,10 +128,7 @@ def _nodes(scene: Scene) -> list[Node]:
         if online:
             return online
         raise NodeUnreachableError("no node answers", hint="look at them with `pve status`")
-    node = inventory.find_node(str(name))
-    if node is None:
-        names = ", ".join(each.name for each in inventory.nodes)
-        raise NotFoundError(f"there is no node {name!r}", hint=f"there are {names}")
+    node = inventory.get_node(str(name))
     if not node.is_online:
         raise NodeUnreachableError(
             f"{name} does not answer", hint="look at the nodes with `pve status`"

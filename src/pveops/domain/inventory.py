@@ -12,7 +12,7 @@ from pveops.domain.guest import Guest, guest_of_row
 from pveops.domain.node import Node, node_of_row
 from pveops.domain.rows import Row, flag_of, int_of, rows_of, text_of
 from pveops.domain.storage import Storage, storage_of_row
-from pveops.errors import AccessError, RejectedError, UnreachableError
+from pveops.errors import AccessError, NotFoundError, RejectedError, UnreachableError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -38,6 +38,25 @@ class Inventory(NamedTuple):
     def find_node(self, name: str) -> Node | None:
         """The node of that name."""
         return next((node for node in self.nodes if node.name == name), None)
+
+    def get_node(self, name: str) -> Node:
+        """The node of that name. Raises NotFoundError with the names there are."""
+        node = self.find_node(name)
+        if node is None:
+            names = ", ".join(each.name for each in self.nodes) or "none that is visible"
+            raise NotFoundError(f"there is no node {name!r}", hint=f"the nodes are: {names}")
+        return node
+
+    def list_storages(self, name: str) -> tuple[Storage, ...]:
+        """The storage of that name as each node has it; raises NotFoundError when none has."""
+        found = tuple(each for each in self.storages if each.storage == name)
+        if not found:
+            names = ", ".join(dict.fromkeys(sorted(each.storage for each in self.storages)))
+            raise NotFoundError(
+                f"there is no storage {name!r} among those that are visible",
+                hint=f"the storages are: {names}" if names else "pve status",
+            )
+        return found
 
 
 class Membership(NamedTuple):

@@ -17,7 +17,7 @@ from pveops.domain.node import Node
 from pveops.domain.replication import read_replication
 from pveops.domain.rows import int_of, rows_of, text_of
 from pveops.domain.votes import Votes, read_votes
-from pveops.errors import NotFoundError, PveopsError
+from pveops.errors import PveopsError
 from pveops.ids import parse_upid
 
 if TYPE_CHECKING:
@@ -66,19 +66,10 @@ def read_node_power(client: Client, scene: Scene) -> tuple[NodePower]:
 
     Raises NotFoundError.
     """
-    node = find_node(scene.inventory, scene.names[0] if scene.names else "")
+    node = scene.inventory.get_node(scene.names[0] if scene.names else "")
     around = read_around(client, scene, [node.name])
     reads_guests = bool(scene.params.get("with_guests"))
     return (read_one_node(client, node, scene, around, reads_guests=reads_guests),)
-
-
-def find_node(inventory: Inventory, name: str) -> Node:
-    """The node of that name. Raises NotFoundError with the names there are."""
-    node = inventory.find_node(name)
-    if node is None:
-        names = ", ".join(each.name for each in inventory.nodes)
-        raise NotFoundError(f"there is no node {name!r}", hint=f"the nodes are: {names}")
-    return node
 
 
 def read_around(client: Client, scene: Scene, nodes: Iterable[str]) -> ClusterAround:

@@ -9,7 +9,7 @@ from pveops.api.port import api_path
 from pveops.domain.inventory import Inventory
 from pveops.domain.rows import object_of, rows_of, text_of
 from pveops.domain.storage import Storage
-from pveops.errors import AccessError, NotFoundError, RejectedError, UnreachableError
+from pveops.errors import AccessError, RejectedError, UnreachableError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -60,10 +60,7 @@ def read_node_sheet(client: Client, name: str, inventory: Inventory) -> NodeShee
 
     Raises NotFoundError for a node that is not in the cluster.
     """
-    node = inventory.find_node(name)
-    if node is None:
-        names = ", ".join(each.name for each in inventory.nodes)
-        raise NotFoundError(f"there is no node {name!r}", hint=f"the nodes are: {names}")
+    node = inventory.get_node(name)
     status = _read_status(client, name) if node.is_online else {}
     cpu = object_of(status.get("cpuinfo"))
     model, flags = text_of(cpu, "model"), text_of(cpu, "flags")

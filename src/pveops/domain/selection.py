@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -42,9 +41,19 @@ class Selector(NamedTuple):
         )
 
 
-def select_guests(guests: Iterable[Guest], selector: Selector) -> tuple[Guest, ...]:
-    """The guests that fit, in the order of their vmids."""
-    return tuple(guest for guest in guests if selector.fits(guest))
+def select_guests(inventory: Inventory, selector: Selector) -> tuple[Guest, ...]:
+    """The guests that fit, in the order of their vmids.
+
+    Raises NotFoundError for a node or pool that is not there: no guest on it is no answer.
+    """
+    for node in selector.nodes:
+        inventory.get_node(node)
+    pools = {*inventory.pools, *(guest.pool for guest in inventory.guests if guest.pool)}
+    for pool in selector.pools:
+        if pool not in pools:
+            known = ", ".join(sorted(pools)) or "none that is visible"
+            raise NotFoundError(f"there is no pool {pool!r}", hint=f"the pools are: {known}")
+    return tuple(guest for guest in inventory.guests if selector.fits(guest))
 
 
 def resolve_guest(inventory: Inventory, text: str) -> Guest:

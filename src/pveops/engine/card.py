@@ -18,6 +18,18 @@ _MAX_NODES = 8
 _MAX_REASON = 80
 _MAX_LINE = 220
 _HEAD_DIGITS = 8
+_PASSES = frozenset(
+    {
+        "backup.run",
+        "cluster.rolling-reboot",
+        "guest.reboot",
+        "node.reboot",
+        "replication.run",
+        "storage.download",
+    }
+)
+"""What leaves everything as it was, or one thing more: that nothing takes it back alarms nobody
+who should be."""
 
 
 def render_card(plan: Plan, plan_id: str, now: float, head: str = "") -> str:
@@ -28,12 +40,14 @@ def render_card(plan: Plan, plan_id: str, now: float, head: str = "") -> str:
     why = f': "{sanitize_text(plan.reason, _MAX_REASON)}"' if plan.reason else ""
     left = format_duration(plan.expires - now)
     log = f", log {head[:_HEAD_DIGITS]}" if head else ""
-    tail = f"asked by {plan.actor}{why}\n{plan_id}, tier {plan.tier}, valid {left}{log}"
+    on = f" on {plan.profile}" if plan.profile else ""
+    tail = f"asked by {plan.actor}{why}\n{plan_id}{on}, tier {plan.tier}, valid {left}{log}"
     room = MAX_CHARS - len(tail) - 1
     head = ""
     for count in range(_MAX_TARGETS, 0, -1):
         # Rather one target less by name than a warning, or the way back, less.
-        lines = (*_target_lines(plan, count), *_warnings(plan), _undo_line(plan))
+        undo = _undo_line(plan)
+        lines = (*_target_lines(plan, count), *_warnings(plan), *([undo] if undo else []))
         # Names and paths of others stand in them: none of them makes a line of its own.
         head = "\n".join(sanitize_text(line, _MAX_LINE) for line in lines)
         if len(head) <= room:
@@ -80,7 +94,8 @@ def _warnings(plan: Plan) -> list[str]:
 def _undo_line(plan: Plan) -> str:
     undos = {item.undo for item in plan.items}
     if undos == {""}:
-        return "undo: nothing takes it back"
+        is_lost = any(item.losses for item in plan.items)
+        return "" if plan.operation in _PASSES and not is_lost else "undo: nothing takes it back"
     if len(undos) == 1:
         return f"undo: {undos.pop()}"
     return "undo: per target, see the plan"

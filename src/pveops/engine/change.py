@@ -61,9 +61,11 @@ def request_change(
         return Change(proposal)
     if verdict.action == "deny":
         _record_denial(session, plan, verdict)
+        # What decided stands last among the reasons; a person wants it first.
+        *others, decisive = verdict.reasons
+        more = f" ({'; '.join(others)})" if others else ""
         raise PolicyRefusedError(
-            f"the policy denies {plan.operation} to {session.actor.label}: "
-            f"{'; '.join(verdict.reasons)}",
+            f"the policy denies {plan.operation} to {session.actor.label}: {decisive}{more}",
             hint="see the rules with `pve policy show`",
         )
     row = store_plan(session, plan)

@@ -15,6 +15,7 @@ from pveops.engine.senders import Sender
 from pveops.engine.store import ConsentRow, PlanRow, Store
 from pveops.errors import ConsentInvalidError
 from pveops.redact import register_secret
+from pveops.units import format_duration
 
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """No 0/O, 1/I/L, U: a code is read aloud and typed."""
@@ -62,7 +63,8 @@ def send_code(
             spent_at=None,
         )
     )
-    sender(f"{card}\n\ncode: {code[:4]}-{code[4:]}   (for this plan only)")
+    left = format_duration(max(0, min(int(now) + ttl_s, plan.expires) - int(now)))
+    sender(f"{card}\n\ncode: {code[:4]}-{code[4:]}   (for this plan only, {left})\n")
 
 
 def check_code(store: Store, plan: PlanRow, code: str, *, now: float) -> None:

@@ -26,6 +26,7 @@ from pveops.engine.same_cluster import list_fingerprints
 from pveops.engine.session import Session
 from pveops.errors import (
     BusyError,
+    ConflictError,
     LockedError,
     NodeUnreachableError,
     NoQuorumError,
@@ -50,6 +51,8 @@ _MAX_REASON = 300
 _AT_ONCE = frozenset({Targets.NEW, Targets.NODE, Targets.CLUSTER, Targets.OTHER})
 """What is found out about all together, instead of guest by guest."""
 
+_CHOSEN_LATER = "auto"
+"""The storage that `guest create` finds itself."""
 _ERRORS_BY_FINDING: dict[str, type[PveopsError]] = {
     "guest.locked": LockedError,
     "guest.busy": BusyError,
@@ -92,11 +95,12 @@ def propose(session: Session, ask: Ask) -> Proposal:
         decide(operation.id, fact, dict(ask.params)) for fact in facts
     )
     decisions = _with_common(operation, facts, decisions)
+    _refuse_doubles(session, decisions)
     _refuse_blocked(decisions)
     items = arrange([decision.item for decision in decisions if decision.item is not None])
     if not items:
         return Proposal(operation, decisions, None, None)
-    if operation.targets is Targets.NEW:
+    if operation.targets is Targets.NEW or "option" in ask.params:
         check_calls(session.reader, items)
     verdict = judge(session, operation, items, ask.params)
     plan = _plan(session, ask, decisions, items, verdict)
@@ -125,7 +129,7 @@ def _resolve(inventory: Inventory, ask: Ask) -> tuple[Guest, ...]:
             "which guest?", hint="name it (`web01`, `101`, `pve1/web01`) or select with --tag"
         )
     guests_found = tuple(
-        guest for guest in select_guests(inventory.guests, ask.selector) if not guest.is_template
+        guest for guest in select_guests(inventory, ask.selector) if not guest.is_template
     )
     if not guests_found:
         raise NotFoundError(
@@ -166,6 +170,7 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
     inventory = read_inventory(session.reader)
     if operation.targets is Targets.TASK:
         return [_gather_task(session, inventory, name) for name in dict.fromkeys(ask.names)]
+    _refuse_unknown(inventory, operation, ask)
     read = _load(operation.reads)
     if operation.targets in _AT_ONCE:
         found: Sequence[object] = read(session.reader, _scene(session, inventory, ask))
@@ -175,6 +180,23 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
     scene = _scene(session, inventory, ask)
     nodes = [guest.node for guest in guests]
     return run_bounded(nodes, lambda index: read(session.reader, guests[index], scene))
+
+
+def _refuse_unknown(inventory: Inventory, operation: Operation, ask: Ask) -> None:
+    """Raises NotFoundError for a node or storage that no check can tell more about.
+
+    Jobs are compared with the configuration, which knows storages that no node has now.
+    """
+    if operation.id.startswith("job."):
+        return
+    for param in operation.params:
+        name = ask.params.get(param.name)
+        if not name or param.type != "str":
+            continue
+        if param.name == "node" and inventory.nodes:
+            inventory.get_node(str(name))
+        if param.name == "storage" and inventory.storages and name != _CHOSEN_LATER:
+            inventory.list_storages(str(name))
 
 
 def _scene(session: Session, inventory: Inventory, ask: Ask) -> Scene:
@@ -240,6 +262,23 @@ def _load(place: str) -> Callable[..., Any]:
     return found
 
 
+def _refuse_doubles(session: Session, decisions: Sequence[Decision]) -> None:
+    """A guest to be that is there already may be what another run of ours is making.
+
+    Raises ConflictError.
+    """
+    for decision in decisions:
+        if not decision.target.is_new or not blocks_among(decision.findings):
+            continue
+        run = session.store.find_lock(f"{session.cluster}/{decision.target.lock_key}")
+        if run is not None:
+            raise ConflictError(
+                f"{run} is at work on {decision.target.name} already",
+                hint=f"pve run wait {run}",
+                details={"run": run},
+            )
+
+
 def _refuse_blocked(decisions: Sequence[Decision]) -> None:
     blocked = [decision for decision in decisions if blocks_among(decision.findings)]
     if not blocked:
@@ -248,7 +287,7 @@ def _refuse_blocked(decisions: Sequence[Decision]) -> None:
     worst = min(blocked, key=lambda each: blocks_among(each.findings)[0].subject != "cluster")
     first = blocks_among(worst.findings)[0]
     error = _error_for(blocked)
-    label = worst.target.label
+    label = worst.target.name if worst.target.is_new else worst.target.label
     more = f" (and {len(blocked) - 1} more guests are blocked)" if len(blocked) > 1 else ""
     findings = [finding for decision in decisions for finding in decision.findings]
     raise error(

@@ -304,6 +304,11 @@ class Store:
             if not keep_locks:
                 db.execute("DELETE FROM locks WHERE run = ?", (run_id,))
 
+    def find_lock(self, key: str) -> str | None:
+        """The run that works on a target; None: no run does."""
+        held = self._one("SELECT run FROM locks WHERE key = ?", key)
+        return str(held[0]) if held else None
+
     def close_run(self, run: RunRow, now: float) -> int | None:
         """End a run for good, and let other runs work on its targets.
 

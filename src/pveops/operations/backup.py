@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 from pveops.api.port import api_path
 from pveops.domain.backup import Backup
 from pveops.domain.backup_facts import PruneFacts, PrunePlace, RunFacts, VolumeFacts
@@ -164,7 +167,7 @@ def decide_prune(_operation: str, facts: PruneFacts, _params: dict[str, Scalar])
         headline=f"{len(going)} OF {_count(facts)} BACKUPS GO, {_remaining(facts)}",
         guards=guards,
         before={"backups": ",".join(_names(facts.places))},
-        steps=tuple(step for backup, node in going for step in _removal(backup, node)),
+        steps=_removals(going),
         losses=tuple(_loss(backup, base.read_at) for backup, _ in going),
     )
     return Decision(target, found, item, state=base.state.power)
@@ -192,7 +195,20 @@ def _names(places: tuple[PrunePlace, ...]) -> list[str]:
 # -- parts of items ---------------------------------------------------------------
 
 
-def _removal(backup: Backup, node: str) -> tuple[Step, ...]:
+def _removals(going: Sequence[tuple[Backup, str]]) -> tuple[Step, ...]:
+    """One after the other; the last look tells of all of them."""
+    volids = ",".join(backup.volid for backup, _ in going)
+    last = len(going) - 1
+    return tuple(
+        step
+        for number, (backup, node) in enumerate(going)
+        for step in _removal(backup, node, {"all": volids} if number == last else {})
+    )
+
+
+def _removal(
+    backup: Backup, node: str, told: Mapping[str, Scalar] = MappingProxyType({})
+) -> tuple[Step, ...]:
     return (
         Call(
             "DELETE",
@@ -204,7 +220,7 @@ def _removal(backup: Backup, node: str) -> tuple[Step, ...]:
             task_id=f"{backup.vmid}@{backup.storage}",
         ),
         WaitTask(_DELETE_S),
-        WaitState("backup.absent", _GRACE_S, _place(backup, node)),
+        WaitState("backup.absent", _GRACE_S, {**_place(backup, node), **told}),
     )
 
 

@@ -7,6 +7,8 @@ along, so a second call takes them away.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pveops.domain.address import format_options, network_slots, parse_interface, parse_options
 from pveops.domain.clone_facts import CloneFacts, SourceFacts
 from pveops.domain.guest import split_tags
@@ -54,7 +56,7 @@ def decide_clone(_operation: str, facts: CloneFacts, params: dict[str, Scalar]) 
     how = "full clone" if case.is_full else "linked clone"
     item = Item(
         target=target,
-        headline=f"NEW, {how} of {source.base.guest.ref.label}",
+        headline=", ".join([f"NEW, {how} of {source.base.guest.ref.label}", *_words(case)]),
         guards=guest_guards(source.base.state, source.base.config),
         before={"exists": False},
         steps=steps,
@@ -62,6 +64,18 @@ def decide_clone(_operation: str, facts: CloneFacts, params: dict[str, Scalar]) 
         source=target_of(source.base),
     )
     return Decision(target, found, item)
+
+
+def _words(case: CloneCase) -> Iterator[str]:
+    """What a person agrees to beside the copy: where, address, pool, whether it starts."""
+    if case.storage:
+        yield f"on {case.storage}"
+    if case.address:
+        yield case.address
+    if case.pool:
+        yield f"pool {case.pool}"
+    if case.starts:
+        yield "started"
 
 
 def _case_of(facts: CloneFacts, params: dict[str, Scalar]) -> CloneCase:

@@ -149,9 +149,8 @@ def decide_revert(_operation: str, facts: ConfigFacts, params: dict[str, Scalar]
         raise UsageError("which key?", hint=f"pending: {', '.join(waiting) or 'nothing'}")
     keys = [key for key in asked if key in waiting]
     if not keys:
-        return Decision(
-            target, (), is_already_so=True, state=f"without pending {', '.join(asked)}"
-        )
+        state = f"without pending {', '.join(asked)} (pending: {', '.join(waiting) or 'nothing'})"
+        return Decision(target, (), is_already_so=True, state=state)
     found = worst_first(check_stored_change(base))
     if blocks_among(found):
         return Decision(target, found, state=base.state.power)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pveops.domain.create_facts import CreateFacts
 from pveops.errors import UsageError
 from pveops.operations.create_trial import Trial, try_places
@@ -56,7 +58,7 @@ def decide_create(_operation: str, facts: CreateFacts, params: dict[str, Scalar]
         steps = (*steps, WaitState("guest.exists", _GRACE_S))
     item = Item(
         target=target,
-        headline=f"NEW, {facts.template.summary}",
+        headline=", ".join(["NEW", facts.template.summary, *_words(facts, trial, params)]),
         guards={},
         before={"exists": False},
         steps=steps,
@@ -128,6 +130,26 @@ def _start_steps(facts: CreateFacts, trial: Trial) -> tuple[Step, ...]:
     running = WaitState("power.running", _GRACE_S)
     address = WaitState("address.known", _ADDRESS_S, is_optional=True)
     return call, WaitTask(_START_S), running, address
+
+
+def _words(facts: CreateFacts, trial: Trial, params: dict[str, Scalar]) -> Iterator[str]:
+    """What a person agrees to: size, address, pool, whether it starts."""
+    config = trial.config
+    yield f"{config.get('cores', '1')} cores"
+    if config.get("memory", "").isdecimal():
+        yield format_bytes(int(config["memory"]) << 20)
+    for slot, size in render_growth(facts.template, trial.values).items():
+        yield f"{slot} {size}"
+    addresses = [config.get(key, "") for key in ("ipconfig0", "net0")]
+    yield from (
+        word.removeprefix("ip=")
+        for text in addresses
+        for word in text.split(",")
+        if word.startswith("ip=")
+    )
+    yield from (f"storage {place}" for place in dict.fromkeys(trial.chosen.values()))
+    yield from ([f"pool {params['pool']}"] if params.get("pool") else [])
+    yield "started" if params.get("start") else "not started"
 
 
 def _why(facts: CreateFacts, trials: tuple[Trial, ...]) -> Finding:

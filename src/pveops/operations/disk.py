@@ -51,9 +51,11 @@ def _wanted_size(disk: Disk, params: dict[str, Scalar]) -> int:
     if (to is None) == (by is None):
         raise UsageError("how large?", hint="--to 100G for the new size, or --by 20G more")
     text = str(to if by is None else by).removeprefix("+")
-    size = parse_size(text)
+    size = None if text.isdecimal() else parse_size(text)
     if not size:
-        raise UsageError(f"{text!r} is no size", hint="write 100G, 512M or 1.5T")
+        raise UsageError(
+            f"{text[:40]!r} is no size with its unit", hint="write 100G, 512M or 1.5T"
+        )
     return size if by is None else (disk.size_bytes or 0) + size
 
 
@@ -99,7 +101,7 @@ def decide_detach(_operation: str, facts: DiskFacts, params: dict[str, Scalar]) 
     slot = str(params["disk"])
     disk = facts.find_disk(slot)
     if disk is None and _SLOT.fullmatch(slot):
-        return _already(facts, f"without {slot}")
+        return _already(facts, f"without {slot} (it has: {_slots(facts)})")
     disk = _get_disk(facts, params)
     if disk.is_unused:
         return _already(facts, f"with {slot} detached")
@@ -150,11 +152,15 @@ def _get_disk(facts: DiskFacts, params: dict[str, Scalar]) -> Disk:
     slot = str(params["disk"])
     disk = facts.find_disk(slot)
     if disk is None:
-        slots = ", ".join(each.slot for each in facts.disks) or "none"
         raise NotFoundError(
-            f"{facts.base.guest.ref.label} has no disk {slot!r}", hint=f"its disks: {slots}"
+            f"{facts.base.guest.ref.label} has no disk {slot!r}",
+            hint=f"its disks: {_slots(facts)}",
         )
     return disk
+
+
+def _slots(facts: DiskFacts) -> str:
+    return ", ".join(each.slot for each in facts.disks) or "none"
 
 
 def _put(facts: DiskFacts, sent: dict[str, Scalar], does: str) -> Call:

@@ -83,7 +83,7 @@ def _check_space(facts: DiskFacts, name: str, more_bytes: int) -> Iterator[Findi
         subject,
         f"{format_bytes(more_bytes)} more are wanted and {name} has {format_bytes(free)} free"
         + ("; when it is full, its guests stop" if storage.type in _THIN else ""),
-        remedy=f"pve storage show {shell_word(name)}",
+        remedy=f"pve storage content {shell_word(name)}",
     )
 
 

@@ -60,8 +60,8 @@ def check_remove(facts: HaFacts) -> Iterator[Finding]:
 
 def check_state(facts: HaFacts, state: str) -> Iterator[Finding]:
     """For saying what is wanted."""
-    yield from _check_common(facts, f"ha-manager set {facts.sid} --state {state}")
     yield from _check_managed(facts)
+    yield from _check_common(facts, f"ha-manager set {facts.sid} --state {state}")
     if facts.live is not None and facts.live.state == "error" and state != "disabled":
         yield Finding(
             "ha.error",
@@ -76,8 +76,8 @@ def check_state(facts: HaFacts, state: str) -> Iterator[Finding]:
 
 def check_reset(facts: HaFacts) -> Iterator[Finding]:
     """For clearing an error: its cause comes back unless it is mended."""
-    yield from _check_common(facts, f"ha-manager set {facts.sid} --state disabled")
     yield from _check_managed(facts)
+    yield from _check_common(facts, f"ha-manager set {facts.sid} --state disabled")
     yield from check_lock(facts.base)
     yield from check_tasks(facts.base, backup_blocks=True)
     subject = subject_of(facts.base)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from pveops.operations.findings import Finding
 from pveops.operations.guest_locks import STATES_AS_LOCKS, find_lock_task
 from pveops.operations.limits import LIMITS, Limits
 from pveops.sanitize import shell_word
-from pveops.units import DAY_S, format_bytes, format_duration, format_percent
+from pveops.units import DAY_S, format_bytes, format_percent
 
 if TYPE_CHECKING:
     from pveops.api.tasks import TaskStatus
@@ -71,6 +72,7 @@ def _check_nodes(health: Health, limits: Limits) -> Iterator[Finding]:
                 subject,
                 f"it is {node.status}; the state of its {guests} guests is unknown",
                 "/cluster/resources",
+                f"look at its power and network; its guests: pve guest list --node {node.name}",
             )
         elif node.maxmem_bytes and node.mem_bytes / node.maxmem_bytes >= limits.memory:
             yield Finding(
@@ -190,7 +192,8 @@ def _check_storages(health: Health, limits: Limits) -> Iterator[Finding]:
             "block" if storage.used_share >= limits.full else "warn",
             f"storage/{storage.storage}" if storage.is_shared else subject,
             f"{where} is {format_percent(storage.used_share)} full, {format_bytes(free)} free",
-            remedy=f"pve storage show {shell_word(storage.storage)}",
+            remedy=f"pve storage content {shell_word(storage.storage)}"
+            + ("" if storage.is_shared else f" --node {storage.node}"),
         )
 
 
@@ -213,7 +216,9 @@ def _check_tasks(health: Health) -> Iterator[Finding]:
             "warn",
             f"task/{task.upid.node}/{task.upid.type}/{task.upid.id}",
             f"{task.upid.type}{about} failed on {task.upid.node} "
-            f"{format_duration(health.now - ended)} ago: {task.exitstatus[:_MAX_TEXT]}",
+            # An alert is told once and kept: an age in it would be true for a moment only.
+            f"at {time.strftime('%Y-%m-%dT%H:%MZ', time.gmtime(ended))}: "
+            f"{task.exitstatus[:_MAX_TEXT]}",
             remedy=f"pve task log {task.upid}",
         )
 

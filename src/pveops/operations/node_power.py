@@ -23,6 +23,9 @@ _OFF_S = 1200.0
 _GUESTS_S = 600.0
 _HEALTHY_S = 3600.0
 _FLAG_S = 60.0
+EMPTY = "EMPTY"
+EMPTY_BY_THEN = "EMPTY BY THEN"
+"""Of a node whose guests go first, in the same plan."""
 
 
 def decide_node_power(operation: str, facts: NodePower, params: dict[str, Scalar]) -> Decision:
@@ -49,7 +52,7 @@ def node_target(name: str) -> Target:
     return Target(kind="node", id=name, name=name, node=name)
 
 
-def reboot_item(facts: NodePower) -> Item:
+def reboot_item(facts: NodePower, *, empty: str = EMPTY) -> Item:
     """Down and up again, with quorum, the storages that it had, and Ceph as healthy as before."""
     expect: dict[str, Scalar] = {"storages": ",".join(facts.storages)}
     if facts.kernels.newest:
@@ -62,13 +65,15 @@ def reboot_item(facts: NodePower) -> Item:
     if started:
         vmids = ",".join(map(str, started))
         steps.append(WaitState("node.guests-up", _GUESTS_S, {"vmids": vmids}, is_optional=True))
-    return _item(facts, tuple(steps))
+    return _item(facts, tuple(steps), empty)
 
 
-def shutdown_item(facts: NodePower, *, is_last: bool = False) -> Item:
+def shutdown_item(facts: NodePower, *, is_last: bool = False, empty: str = EMPTY) -> Item:
     """Down, as the others see it. is_last: nobody is left to see it."""
     expect: dict[str, Scalar] = {"is_last": True} if is_last else {}
-    return _item(facts, (_command(facts, "shutdown"), WaitState("node.off", _OFF_S, expect)))
+    return _item(
+        facts, (_command(facts, "shutdown"), WaitState("node.off", _OFF_S, expect)), empty
+    )
 
 
 def _command(facts: NodePower, command: str) -> Call:
@@ -106,10 +111,10 @@ def set_noout(*, is_on: bool) -> tuple[Step, ...]:
     )
 
 
-def _item(facts: NodePower, steps: tuple[Step, ...]) -> Item:
+def _item(facts: NodePower, steps: tuple[Step, ...], empty: str) -> Item:
     node, count = facts.node, len(facts.running)
     up = f"UP {format_duration(node.uptime_s)}" if node.uptime_s else "UP"
-    runs = f"{count} {'GUEST RUNS' if count == 1 else 'GUESTS RUN'} THERE" if count else "EMPTY"
+    runs = f"{count} {'GUEST RUNS' if count == 1 else 'GUESTS RUN'} THERE" if count else empty
     kernels = facts.kernels
     kernel = f", kernel {kernels.running} -> {kernels.newest}" if kernels.is_reboot_due else ""
     return Item(

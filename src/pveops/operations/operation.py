@@ -68,10 +68,10 @@ class Param(NamedTuple):
 
     name: str
     type: str
-    """`int`, `str`, `bool`, `duration` (seconds, or `90s`, `5m`), `mib` (MiB, or `4G`), `switch`
-    (`on` or `off`), `words` (several, joined by commas), `pairs` (several NAME=VALUE, a line
-    each), `text` (`-` reads standard input), `file` (the content of a file, or `-`), `argv` (words
-    of a command, quoted)."""
+    """`int`, `str`, `bool`, `duration` (seconds, or `90s`, `5m`), `age` (`36h`, `7d`), `mib`
+    (MiB, or `4G`), `switch` (`on` or `off`), `words` (several, joined by commas), `pairs` (several
+    NAME=VALUE, a line each), `text` (`-` reads standard input), `file` (the content of a file, or
+    `-`), `argv` (words of a command, quoted)."""
     help: str
     default: object = None
     minimum: int | None = None

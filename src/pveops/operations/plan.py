@@ -114,6 +114,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
         noun = {"qemu": "VM", "lxc": "CT"}.get(self.kind)
         if self.kind == "node":
             return f"node {name}"
+        if noun is None and self.kind == name:
+            return f"the {name}"
         if noun is None:
             return f"{self.kind} {name}{f' on {self.node}' if self.node else ''}"
         return f"{name or '(no name)'} ({noun} {self.id} on {self.node})"

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pveops.domain.facts import GuestFacts
+from pveops.domain.guest import split_tags
+from pveops.domain.trash import TRASH_TAG
 from pveops.operations.findings import Finding
 from pveops.operations.guest_checks import check_lock, check_tasks, subject_of, worst_first
 from pveops.operations.plan import Scalar
@@ -218,6 +220,18 @@ def _check_ha(case: PowerCase) -> Iterator[Finding]:
         )
 
 
+def _check_trash(case: PowerCase) -> Iterator[Finding]:
+    config = case.facts.config
+    if case.verb == "start" and TRASH_TAG in split_tags(config.get("tags")):
+        yield Finding(
+            "guest.in-trash",
+            "warn",
+            case.subject,
+            "it is in the trash: it can still be purged, and does not start with its node",
+            remedy=f"pve guest undelete {case.name}",
+        )
+
+
 def _check_container_suspend(case: PowerCase) -> Iterator[Finding]:
     if case.verb in {"suspend", "resume"} and case.facts.guest.kind == "lxc":
         yield Finding(
@@ -251,6 +265,7 @@ _CHECKS: tuple[Callable[[PowerCase], Iterator[Finding]], ...] = (
     _check_pending,
     _check_agent,
     _check_ha,
+    _check_trash,
     _check_container_suspend,
     _check_power_cut,
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from pveops.domain.snapshot import MARK, Retention, Snapshot, choose_kept
 from pveops.domain.snapshot_facts import SnapshotFacts
@@ -88,7 +90,9 @@ def decide_delete(_operation: str, facts: SnapshotFacts, params: dict[str, Scala
     base, name = facts.base, str(params["snapname"])
     target, snapshot = target_of(base), facts.snapshots.find(name)
     if snapshot is None:
-        return Decision(target, (), is_already_so=True, state=f"without snapshot {name}")
+        there = ", ".join(each.name for each in facts.snapshots.all) or "none"
+        state = f"without snapshot {name} (it has: {there})"
+        return Decision(target, (), is_already_so=True, state=state)
     found = worst_first(check_stored_change(base))
     if blocks_among(found):
         return Decision(target, found, state=base.state.power)
@@ -118,7 +122,12 @@ def decide_prune(_operation: str, facts: SnapshotFacts, params: dict[str, Scalar
     ordered = worst_first(iter(found))
     if blocks_among(ordered):
         return Decision(target, ordered, state=base.state.power)
-    steps = tuple(step for snapshot in going for step in _removal(facts, snapshot))
+    names = ",".join(snapshot.name for snapshot in going)
+    steps = tuple(
+        step
+        for snapshot in going
+        for step in _removal(facts, snapshot, {"all": names} if snapshot is going[-1] else {})
+    )
     losses = tuple(_loss_of(facts, snapshot) for snapshot in going)
     return Decision(target, ordered, _item(facts, target, steps, losses), state=base.state.power)
 
@@ -184,7 +193,10 @@ def decide_roll_back(_operation: str, facts: SnapshotFacts, params: dict[str, Sc
 # -- parts of items ---------------------------------------------------------------
 
 
-def _removal(facts: SnapshotFacts, snapshot: Snapshot) -> tuple[Step, ...]:
+def _removal(
+    facts: SnapshotFacts, snapshot: Snapshot, told: Mapping[str, Scalar] = MappingProxyType({})
+) -> tuple[Step, ...]:
+    """`told`: what the last look tells beside its own."""
     return (
         Call(
             "DELETE",
@@ -194,7 +206,7 @@ def _removal(facts: SnapshotFacts, snapshot: Snapshot) -> tuple[Step, ...]:
             does=f"delete snapshot {snapshot.name}",
         ),
         WaitTask(_TASK_S),
-        WaitState("snapshot.absent", _GRACE_S, {"name": snapshot.name}),
+        WaitState("snapshot.absent", _GRACE_S, {"name": snapshot.name, **told}),
     )
 
 

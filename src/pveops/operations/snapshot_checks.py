@@ -100,7 +100,7 @@ def _check_space(facts: SnapshotFacts) -> Iterator[Finding]:
                 subject_of(facts.base),
                 f"{storage.storage} is {format_percent(storage.used_share)} full; with a snapshot "
                 "each overwritten block takes new space, and a full storage stops its guests",
-                remedy=f"pve storage show {shell_word(storage.storage)}",
+                remedy=f"pve storage content {shell_word(storage.storage)}",
             )
 
 

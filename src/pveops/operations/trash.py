@@ -66,10 +66,12 @@ def decide_delete(_operation: str, facts: TrashFacts, params: dict[str, Scalar])
 
 def decide_undelete(_operation: str, facts: GuestFacts, params: dict[str, Scalar]) -> Decision:
     """Out of the trash, as it was; running again only when that is asked for."""
-    target = target_of(facts)
+    target, starts = target_of(facts), bool(params.get("start"))
     if not _is_in_trash(facts) and mark_of(facts.config) is None:
-        return Decision(target, (), is_already_so=True, state="not in the trash")
-    starts = bool(params.get("start"))
+        state = "not in the trash"
+        if starts and not facts.state.is_running:
+            state += f", but {facts.state.power} (`pve guest start {facts.guest.vmid}`)"
+        return Decision(target, (), is_already_so=True, state=state)
     found = worst_first(check_undelete(facts, starts=starts))
     if blocks_among(found):
         return Decision(target, found, state=facts.state.power)

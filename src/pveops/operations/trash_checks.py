@@ -73,14 +73,14 @@ def _check_backup(
         )
     elif is_waived:
         yield Finding(
-            "backup.waived", "warn", subject, "no backup is made first, and none is recent"
+            "backup.waived", "warn", subject, f"no backup is made first, and {_none_recent(facts)}"
         )
     elif storage is None:
         yield Finding(
             "backup.nowhere",
             "block",
             subject,
-            f"it has no recent backup, and no storage of {facts.base.guest.node} takes one",
+            f"{_none_recent(facts)}, and no storage of {facts.base.guest.node} takes a new one",
             remedy="make a backup first, or ask again with --without-backup",
         )
     else:
@@ -110,8 +110,16 @@ def _check_room(facts: TrashFacts, storage: Storage) -> Iterator[Finding]:
         "backup.first",
         "info",
         subject_of(facts.base),
-        f"it has no backup of the last day: one is made on {storage.storage} first",
+        f"{_none_recent(facts)}: one is made on {storage.storage} first",
     )
+
+
+def _none_recent(facts: TrashFacts) -> str:
+    """That no backup of the last day was found, and where nobody could look."""
+    unseen = facts.backups.unseen
+    if not unseen:
+        return "no backup of the last day is there"
+    return f"whether a recent backup is there is not known ({', '.join(unseen)} could not be read)"
 
 
 def _is_left_out(facts: TrashFacts, disk: Disk) -> bool:

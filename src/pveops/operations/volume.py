@@ -65,7 +65,8 @@ def _check(facts: DeletionFacts) -> Iterator[Finding]:
         yield Finding("volume.protected", "block", subject, "it is protected")
     yield from _check_use(facts, subject)
     yield from _check_sight(facts, subject)
-    if volume.content in _DISKS:
+    # A disk that somebody uses was not left over by anybody.
+    if volume.content in _DISKS and not facts.uses:
         yield _of_nobody(facts, subject)
 
 

@@ -102,6 +102,13 @@ def _check_fleecing(members: Members) -> str | None:
     return None
 
 
+def _check_ipconfig(members: Members) -> str | None:
+    for key, needed in (("gw", "ip"), ("gw6", "ip6")):
+        if key in members and needed not in members:
+            return f"format error\n{key}: missing property - '{needed}' required by this property"
+    return None
+
+
 _KEEP = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 _BASE64 = r"[A-Za-z0-9+\/]+={0,2}"
 _SMBIOS = ("version", "serial", "manufacturer", "product", "sku", "family")
@@ -127,6 +134,16 @@ _NAMED: dict[str, tuple[Form, WholeCheck | None]] = {
             "pbs-entries-max": _optional("integer", minimum=1),
         },
         None,
+    ),
+    # PVE/QemuServer/Cloudinit.pm, $ipconfig_fmt
+    "pve-qm-ipconfig": (
+        {
+            "ip": _optional("string", format="pve-ipv4-config"),
+            "gw": _optional("string", format="ipv4"),
+            "ip6": _optional("string", format="pve-ipv6-config"),
+            "gw6": _optional("string", format="ipv6"),
+        },
+        _check_ipconfig,
     ),
     "pve-qm-watchdog": (
         {

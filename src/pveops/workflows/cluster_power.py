@@ -21,7 +21,7 @@ from pveops.engine.pool import run_bounded
 from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.guest_checks import worst_first
-from pveops.operations.node_power import node_target, set_noout, shutdown_item
+from pveops.operations.node_power import EMPTY_BY_THEN, node_target, set_noout, shutdown_item
 from pveops.operations.node_power_checks import check_sight
 from pveops.operations.plan import Item, Plan, Scalar, Target
 from pveops.operations.power import decide_power
@@ -216,7 +216,7 @@ def _decide_off(leg: Off) -> Decision:
     target = node_target(facts.node.name)
     if blocks_among(found):
         return Decision(target, found, state=facts.node.status)
-    item = shutdown_item(facts, is_last=leg.is_last)
+    item = shutdown_item(facts, is_last=leg.is_last, empty=EMPTY_BY_THEN)
     stage = _LAST_STAGE if leg.is_last else _NODES_STAGE
     item = msgspec.structs.replace(item, stage=stage, undo=_WAY_BACK)
     return Decision(target, found, item, state=facts.node.status)

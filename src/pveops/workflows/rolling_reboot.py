@@ -25,7 +25,6 @@ from pveops.domain.node import Node
 from pveops.domain.node_power import (
     ClusterAround,
     NodePower,
-    find_node,
     read_around,
     read_one_node,
 )
@@ -35,7 +34,7 @@ from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.guest_checks import worst_first
 from pveops.operations.move import move_item
 from pveops.operations.move_choice import MoveChoice, read_choice
-from pveops.operations.node_power import node_target, reboot_item
+from pveops.operations.node_power import EMPTY_BY_THEN, node_target, reboot_item
 from pveops.operations.node_power_checks import check_around, check_votes
 from pveops.operations.plan import Item, Scalar, Target, WaitState
 from pveops.operations.power import decide_power, power_steps
@@ -113,7 +112,7 @@ def read_rolling(client: Client, scene: Scene) -> Sequence[Leg | Resting]:
 def _asked_nodes(scene: Scene) -> list[Node]:
     names = words_of(scene, "node")
     if names:
-        return [find_node(scene.inventory, name) for name in dict.fromkeys(names)]
+        return [scene.inventory.get_node(name) for name in dict.fromkeys(names)]
     return list(scene.inventory.nodes)
 
 
@@ -227,7 +226,9 @@ def _decide_boot(leg: Boot) -> Decision:
     target = node_target(facts.node.name)
     if blocks_among(found):
         return Decision(target, found, state=facts.node.status)
-    decision = Decision(target, found, reboot_item(facts), state=facts.node.status)
+    decision = Decision(
+        target, found, reboot_item(facts, empty=EMPTY_BY_THEN), state=facts.node.status
+    )
     return _staged(decision, leg.node, _BOOT)
 
 

@@ -150,8 +150,9 @@ def test_first_contact_shows_the_certificate_and_sends_nothing(
 
 
 def test_first_contact_with_nobody_is_unreachable() -> None:
-    with pytest.raises(UnreachableError):
+    with pytest.raises(UnreachableError) as caught:
         fetch_certificate("127.0.0.1", 1, 1.0)
+    assert "right address" in caught.value.hint
 
 
 @pytest.mark.parametrize(

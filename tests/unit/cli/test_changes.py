@@ -123,7 +123,8 @@ def test_a_locked_guest_is_a_conflict_with_its_finding(cli, cluster):
     outcome = cli.run("pve guest stop web01")
     assert outcome.code == 9
     assert outcome.lines[0].startswith("error E_LOCKED: web01 (VM 101 on pve1)")
-    assert any(line.startswith("problem vm/101: it is locked (migrate)") for line in outcome.lines)
+    assert "it is locked (migrate)" in outcome.lines[0]
+    assert outcome.out.count("it is locked (migrate)") == 1
 
 
 def test_naming_no_guest_is_a_usage_error(cli, cluster):

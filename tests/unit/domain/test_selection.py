@@ -65,10 +65,16 @@ def test_guests_of_a_node_that_is_not_online_are_unknown() -> None:
 
 
 def test_every_condition_of_a_selector_has_to_fit() -> None:
-    guests = inventory().guests
+    guests = inventory()
     assert [g.vmid for g in select_guests(guests, Selector(names=("web*",)))] == [101]
     assert [g.vmid for g in select_guests(guests, Selector(tags=("prod",), kinds=("lxc",)))] == []
     assert [g.vmid for g in select_guests(guests, Selector(kinds=("lxc",), nodes=("pve1",)))] == [
         103
     ]
     assert Selector().is_empty
+
+
+@pytest.mark.parametrize("selector", [Selector(nodes=("pve9",)), Selector(pools=("nope",))])
+def test_a_node_or_pool_that_is_not_there_selects_nobody_by_mistake(selector: Selector) -> None:
+    with pytest.raises(NotFoundError, match="there is no"):
+        select_guests(inventory(), selector)

@@ -19,7 +19,7 @@ def test_the_state_comes_first_and_the_plan_last(tmp_path: Path) -> None:
     lines = render_card(plan, "pl_123", plan.created).splitlines()
     assert lines[0].startswith("RUNNING 40d: GUEST STOP web01 (VM 101 on pve1); lost: ")
     assert lines[-2] == 'asked by agent:tester: "hangs"'
-    assert lines[-1] == "pl_123, tier 3, valid 15m"
+    assert lines[-1] == "pl_123 on sim, tier 3, valid 15m"
 
 
 def test_a_long_reason_cannot_push_the_facts_out(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_long_reason_cannot_push_the_facts_out(tmp_path: Path) -> None:
     card = render_card(plan, "pl_123", plan.created)
     assert len(card) <= MAX_CHARS
     assert card.startswith("RUNNING 40d: GUEST STOP web01")
-    assert card.endswith("pl_123, tier 3, valid 15m")
+    assert card.endswith("pl_123 on sim, tier 3, valid 15m")
 
 
 def test_a_reason_cannot_forge_lines(tmp_path: Path) -> None:

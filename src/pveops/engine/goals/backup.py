@@ -9,7 +9,7 @@ from pveops.domain.backup import backup_of_row, read_backups_on
 from pveops.domain.backup_facts import owner_of
 from pveops.domain.rows import Row, rows_of, text_of
 from pveops.engine.goals.place import ref_of
-from pveops.engine.goals.sight import Look, Sight, Sought
+from pveops.engine.goals.sight import Look, Sight, Sought, count_gone
 from pveops.operations.plan import Scalar
 from pveops.units import format_bytes
 
@@ -55,10 +55,14 @@ def _find(client: Client, sought: Sought) -> Backup | None:
 
 
 def _look_for_absence(client: Client, sought: Sought) -> Sight:
-    """`expect`: `storage`, `node` and `volid`; reached when it is not listed any more."""
-    volid = sought.expect["volid"]
+    """`expect`: `storage`, `node` and `volid`; reached when it is not listed any more.
+
+    `all`: the volume ids of all that went, by comma, when this is the last of them.
+    """
+    volid, told = sought.expect["volid"], str(sought.expect.get("all") or "")
     if _find(client, sought) is None:
-        return Sight(True, f"gone: {volid}", {"backup": None})
+        word = count_gone("backup", told) if told else f"gone: {volid}"
+        return Sight(True, word, {"backup": None})
     return Sight(False, f"still there: {volid}", {"backup": volid})
 
 

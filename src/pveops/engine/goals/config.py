@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pveops.domain.config_text import FREE_TEXT, normal_value, show_value
-from pveops.domain.guest import read_guest_config, read_pending_changes
+from pveops.domain.guest import read_guest_config, read_guest_state, read_pending_changes
 from pveops.domain.rows import text_of
 from pveops.engine.goals.place import ref_of
 from pveops.engine.goals.sight import Look, Sight, Sought
@@ -15,6 +16,9 @@ from pveops.redact import redact_params, redact_value
 if TYPE_CHECKING:
     from pveops.api.client import Client
 
+_CLOUD_INIT = re.compile(
+    r"ipconfig\d+|sshkeys|ci(?:user|password|type|custom|upgrade)|nameserver|searchdomain"
+)
 WAITING = "waits"
 """Beside the values in a receipt: the keys that wait for the guest's next full stop and start."""
 
@@ -42,11 +46,24 @@ def _look_at_values(client: Client, sought: Sought) -> Sight:
     waiting = [
         change.key for change in read_pending_changes(client, ref) if change.key in sought.expect
     ]
+    waiting += _told_at_start(client, sought)
     word = f"configured: {', '.join(words)}"
     if waiting:
         after[WAITING] = ",".join(waiting)
         word += f"; waits for a full stop and start: {', '.join(waiting)}"
     return Sight(True, word, after)
+
+
+def _told_at_start(client: Client, sought: Sought) -> list[str]:
+    """What a running VM reads from a drive that PVE writes anew when it starts.
+
+    PVE never has that pending (vmconfig_hotplug_pending in QemuServer.pm).
+    """
+    ref = ref_of(sought.target)
+    keys = [key for key in sought.expect if _CLOUD_INIT.fullmatch(key)]
+    if not keys or ref.kind != "qemu" or not read_guest_state(client, ref).is_running:
+        return []
+    return keys
 
 
 def _show(key: str, value: Scalar) -> str:

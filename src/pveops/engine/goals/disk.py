@@ -28,7 +28,7 @@ def _look_at_size(client: Client, sought: Sought) -> Sight:
         return Sight(False, f"without a known size of {slot}", {"disk": slot, "size": None})
     size = format_size(disk.size_bytes)
     is_reached = disk.size_bytes >= int(sought.expect["size_bytes"] or 0)
-    return Sight(is_reached, f"{slot} of {size}", {"disk": slot, "size": size})
+    return Sight(is_reached, f"with {slot} of {size}", {"disk": slot, "size": size})
 
 
 def _look_at_storage(client: Client, sought: Sought) -> Sight:

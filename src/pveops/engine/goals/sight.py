@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pveops.api.client import Client
 
 Values = Mapping[str, Scalar]
+_MAX_NAMES = 6
 
 
 class Sight(NamedTuple):
@@ -43,6 +44,14 @@ class Sought(NamedTuple):
 
 Look = Callable[["Client", Sought], Sight]
 """One look at a target. Raises NotFoundError and UnreachableError as the client does."""
+
+
+def count_gone(noun: str, names: str) -> str:
+    """`2 backups deleted: ..., ...`; names: all of them, by comma."""
+    every = names.split(",")
+    more = f" and {len(every) - _MAX_NAMES} more" if len(every) > _MAX_NAMES else ""
+    plural = "" if len(every) == 1 else "s"
+    return f"{len(every)} {noun}{plural} deleted: {', '.join(every[:_MAX_NAMES])}{more}"
 
 
 def unknown(why: str) -> Sight:

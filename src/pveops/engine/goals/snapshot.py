@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pveops.domain.guest import read_guest_state
 from pveops.domain.snapshot import read_snapshots
 from pveops.engine.goals.place import ref_of
-from pveops.engine.goals.sight import Look, Sight, Sought
+from pveops.engine.goals.sight import Look, Sight, Sought, count_gone
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -27,10 +27,13 @@ def _look_for_snapshot(client: Client, sought: Sought) -> Sight:
 
 
 def _look_for_absence(client: Client, sought: Sought) -> Sight:
+    """`all`: the names of all that went, by comma, when this is the last of them."""
     name = str(sought.expect["name"])
     snapshot = read_snapshots(client, ref_of(sought.target)).find(name)
     if snapshot is None:
-        return Sight(True, f"without snapshot {name}", {"snapshot": None})
+        told = str(sought.expect.get("all") or "")
+        word = count_gone("snapshot", told) if told else f"without snapshot {name}"
+        return Sight(True, word, {"snapshot": None})
     return Sight(False, f"with snapshot {name}", {"snapshot": name, "snapstate": snapshot.state})
 
 

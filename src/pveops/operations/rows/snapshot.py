@@ -73,7 +73,7 @@ ROWS: tuple[Operation, ...] = (
             Param("keep_daily", "int", "keep the newest of so many days", None, 0, 1000),
             Param("keep_weekly", "int", "keep the newest of so many weeks", None, 0, 1000),
             Param("keep_monthly", "int", "keep the newest of so many months", None, 0, 1000),
-            Param("older_than", "duration", "only those that are older", None, 0, 315_360_000),
+            Param("older_than", "age", "only those that are older", None, 0, 315_360_000),
             Param("any", "bool", "those that others made, too", False),
         ),
         example="pve snapshot prune --tag prod --keep-daily 7 --older-than 14d",
