@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from pveops.domain.inventory import read_inventory
 from pveops.engine.consent import check_code
 from pveops.engine.consent_receipt import check_receipt
 from pveops.engine.consent_signature import check_signature
 from pveops.engine.course import Course, Ending, is_settled, prolong
 from pveops.engine.executor import ItemRun
-from pveops.engine.gate import Verdict, judge_plan
+from pveops.engine.gate import Verdict, count_for, judge_plan
+from pveops.engine.marks import same_to_the_policy
 from pveops.engine.outcome import PARTIAL, ItemOutcome, Receipt, sum_up
 from pveops.engine.pool import IN_ALL, PER_NODE
 from pveops.engine.process import ProcessMark, is_alive, own_mark
 from pveops.engine.session import Session
 from pveops.engine.stages import run_in_stages
-from pveops.engine.store import Entry, PlanRow, RunRow
+from pveops.engine.store import Count, Entry, PlanRow, RunRow
 from pveops.engine.tools import Tools
 from pveops.errors import (
     ConflictError,
@@ -102,10 +104,13 @@ def apply_plan(
     plan_id_: str,
     consent: Consent,
     on_claimed: Callable[[str], None] | None = None,
+    *,
+    is_fresh: bool = False,
 ) -> Receipt:
     """Execute a stored plan once and give its receipt.
 
-    on_claimed: told the run's id as soon as it exists.
+    on_claimed: told the run's id as soon as it exists. is_fresh: the plan was made just now, and
+    its guests need not be looked up again for what the policy goes by.
     Raises before anything was sent: NotFoundError, StalePlanError (expired, or used), FrozenError,
     PolicyRefusedError, ConsentRequiredError, ConsentInvalidError, ConflictError (a target is being
     worked on). What happens after the claim is told by the receipt, not by exceptions.
@@ -113,10 +118,9 @@ def apply_plan(
     row, plan = load_plan(session, plan_id_)
     try:
         _check_open(session, row, plan)
-        verdict = judge_plan(session, plan)
-        _check_consent(session, row, plan, verdict, consent)
-        tools = session.tools(plan.tier)  # a token that is not there spends no plan
-        run = _claim(session, row, plan, consent)
+        if not is_fresh:
+            _check_marks(session, plan)
+        tools, run = _approve(session, row, plan, consent)
     except PveopsError as error:
         _record_refusal(session, row, plan, error)
         raise
@@ -186,6 +190,45 @@ def _check_open(session: Session, row: PlanRow, plan: Plan) -> None:
         raise FrozenError("all changes are frozen")
 
 
+def _check_marks(session: Session, plan: Plan) -> None:
+    """Raises StalePlanError when a guest has got, or lost, what the policy goes by."""
+    planned = [item.target for item in plan.items if item.target.kind in {"qemu", "lxc"}]
+    if all(target.is_new for target in planned):
+        return
+    guests = {str(guest.vmid): guest for guest in read_inventory(session.reader).guests}
+    for target in planned:
+        guest = guests.get(target.id)
+        if guest is None or target.is_new:
+            continue  # its guards tell
+        present = msgspec.structs.replace(target, tags=guest.tags, pool=guest.pool)
+        if not same_to_the_policy(session.policy, target, present):
+            raise StalePlanError(
+                f"{target.label} has got or lost a tag or a pool that the policy goes by",
+                hint="ask for the operation again to get a plan of the present state",
+                details={"tags": list(guest.tags), "pool": guest.pool},
+            )
+
+
+def _approve(session: Session, row: PlanRow, plan: Plan, consent: Consent) -> tuple[Tools, RunRow]:
+    """Judge it, check the consent, and claim it: what was counted still holds at the claim."""
+    while True:
+        count = None
+        if consent.kind in {"policy", "grant"}:
+            count = count_for(session, plan, is_granted=consent.kind == "grant")
+        recent = count.number if count and consent.kind == "policy" else 0
+        verdict = judge_plan(session, plan, recent)
+        _check_consent(session, row, plan, verdict, consent)
+        try:
+            tools = session.tools(plan.tier)  # a token that is not there spends no plan
+            run = _claim(session, row, plan, consent, count)
+        except PveopsError:
+            if consent.kind == "code":
+                session.store.give_try_back(row.id)
+            raise
+        if run is not None:
+            return tools, run
+
+
 def _check_consent(
     session: Session, row: PlanRow, plan: Plan, verdict: Verdict, consent: Consent
 ) -> None:
@@ -206,7 +249,14 @@ def _check_consent(
         return
     if verdict.action != "at_once":
         raise ConsentRequiredError(
-            f"{row.id} needs a person's consent", hint=f"pve-apply {row.id} --code CODE"
+            f"{row.id} needs a person's consent: {'; '.join(verdict.reasons)}",
+            hint=f"pve-apply {row.id} --code CODE",
+        )
+    if verdict.is_granted is not (consent.kind == "grant"):
+        raise ConsentRequiredError(
+            f"{row.id} is let through by "
+            + ("a grant now" if verdict.is_granted else "no grant any more"),
+            hint=f"pve-apply {row.id}",
         )
 
 
@@ -236,7 +286,10 @@ def _check_typed(plan: Plan, verdict: Verdict, text: str) -> None:
         raise ConsentInvalidError(f"not confirmed: {wanted!r} was not typed; nothing was changed")
 
 
-def _claim(session: Session, row: PlanRow, plan: Plan, consent: Consent) -> RunRow:
+def _claim(
+    session: Session, row: PlanRow, plan: Plan, consent: Consent, count: Count | None
+) -> RunRow | None:
+    """None: more was done meanwhile than was counted."""
     mark = own_mark()
     run = RunRow(
         id="run_" + secrets.token_hex(5),
@@ -251,9 +304,11 @@ def _claim(session: Session, row: PlanRow, plan: Plan, consent: Consent) -> RunR
         receipt=None,
     )
     keys = _lock_keys(session, plan.items)
-    obstacle = session.store.claim(run, keys, spends_consent=consent.kind == "code")
+    obstacle = session.store.claim(run, keys, spends_consent=consent.kind == "code", count=count)
     if obstacle is None:
         return run
+    if obstacle == "count":
+        return None
     if obstacle.startswith("lock:"):
         raise _held_by(obstacle.rpartition(":")[2])
     if obstacle == "consent":

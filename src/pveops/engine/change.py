@@ -67,7 +67,7 @@ def request_change(
     row = store_plan(session, plan)
     if verdict.action == "at_once":
         consent = Consent("grant" if verdict.is_granted else "policy")
-        receipt = apply_plan(session, row.id, consent, on_claimed)
+        receipt = apply_plan(session, row.id, consent, on_claimed, is_fresh=True)
         return Change(proposal, row.id, receipt)
     if confirm is not None and session.actor.kind == "person" and verdict.terminal_is_enough:
         typed = confirm(plan, row.id, verdict)
