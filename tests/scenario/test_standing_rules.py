@@ -8,6 +8,7 @@ import pytest
 
 from pveops.config.policy import (
     Actors,
+    ConsentRules,
     Grant,
     GuestCommands,
     Policy,
@@ -15,7 +16,7 @@ from pveops.config.policy import (
     TierActions,
 )
 from pveops.engine.apply import Consent, apply_plan
-from pveops.engine.change import Change, request_change
+from pveops.engine.change import Change, request_change, send_consent_code
 from pveops.engine.process import own_mark
 from pveops.engine.request import Ask
 from pveops.engine.store import RunRow
@@ -276,3 +277,40 @@ def test_a_right_code_is_not_used_up_by_a_guest_that_is_being_worked_on(tmp_path
     world.session.store.release_locks(row.id)
     receipt = apply_plan(world.session, change.plan_id, Consent("code", world.code))
     assert receipt.status == "done"
+
+
+# -- how much a person is asked ---------------------------------------------------------------
+
+
+def test_a_caller_has_only_so_many_plans_waiting_for_a_person(tmp_path: Path) -> None:
+    world = make_world(tmp_path, policy=Policy(consent=ConsentRules(max_open=3)))
+    plans = [ask(world, "guest.stop", "web02").plan_id for _ in range(3)]
+    with pytest.raises(PolicyRefusedError, match="3 plans of agent:tester wait") as refused:
+        ask(world, "guest.stop", "web02")
+    assert "pve plan cancel pl_" in refused.value.hint
+    assert len(world.messages) == 3
+    assert ask(world, "guest.start", "windows-lab").receipt is not None
+    other = world.session.actor._replace(os_user="another")
+    own = world.session
+    world.session = own._replace(actor=other)
+    assert ask(world, "guest.stop", "web02").code == "sent"
+    world.session = own
+    assert world.session.store.cancel_plan(plans[0])
+    assert ask(world, "guest.stop", "web02").code == "sent"
+    world.cluster.timeline.advance(world.session.policy.plan_ttl_s)
+    assert ask(world, "guest.stop", "web02").code == "sent"
+
+
+def test_only_so_many_messages_go_out_within_an_hour(tmp_path: Path) -> None:
+    world = make_world(tmp_path, policy=Policy(consent=ConsentRules(max_messages_per_hour=4)))
+    changes = [ask(world, "guest.stop", "web02") for _ in range(3)]
+    store = world.session.store
+    row = store.get_plan(changes[0].plan_id)
+    assert send_consent_code(world.session, row, plan_of(changes[0])) == "sent"
+    refused = ask(world, "guest.stop", "web02")
+    assert refused.code == "failed"
+    assert "4 codes were sent within the last hour" in refused.code_problem
+    assert len(world.messages) == 4
+    assert store.find_consent(refused.plan_id) is None
+    world.cluster.timeline.advance(3601)
+    assert ask(world, "guest.stop", "web02").code == "sent"

@@ -195,9 +195,14 @@ class Wiring:
             return None
         from pveops.config.private_files import read_private_file
 
-        return read_private_file(
-            file, "the approval key", "delete it, and make it again: pve plan approval-key"
-        ).strip()
+        again = f"delete {file}, and make it again: pve plan approval-key"
+        key = read_private_file(file, "the approval key", again).strip()
+        from pveops.engine.consent_receipt import is_key
+        from pveops.errors import ConfigError
+
+        if not is_key(key):
+            raise ConfigError(f"the approval key {file} is no key of 64 hex digits", hint=again)
+        return key
 
     @property
     def own_schema(self) -> Path:

@@ -28,6 +28,7 @@ from pveops.engine.stages import run_in_stages
 from pveops.engine.store import Count, Entry, PlanRow, RunRow
 from pveops.engine.tools import Tools
 from pveops.errors import (
+    AuthenticationError,
     ConflictError,
     ConsentInvalidError,
     ConsentRequiredError,
@@ -195,7 +196,11 @@ def _check_marks(session: Session, plan: Plan) -> None:
     planned = [item.target for item in plan.items if item.target.kind in {"qemu", "lxc"}]
     if all(target.is_new for target in planned):
         return
-    guests = {str(guest.vmid): guest for guest in read_inventory(session.reader).guests}
+    try:
+        inventory = read_inventory(session.reader)
+    except AuthenticationError:
+        return  # nor will the same token read the guards
+    guests = {str(guest.vmid): guest for guest in inventory.guests}
     for target in planned:
         guest = guests.get(target.id)
         if guest is None or target.is_new:

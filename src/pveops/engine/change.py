@@ -16,8 +16,9 @@ from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask, Proposal, propose
 from pveops.engine.session import Session
 from pveops.engine.store import PlanRow
-from pveops.errors import ConfigError, ConsentInvalidError, PolicyRefusedError
-from pveops.operations.plan import Plan
+from pveops.errors import ConfigError, ConsentInvalidError, PolicyRefusedError, StoreError
+from pveops.operations.operation import Tier
+from pveops.operations.plan import Plan, decode_plan
 from pveops.sanitize import neutralize_markup
 
 Confirm = Callable[[Plan, str, Verdict], str | None]
@@ -64,6 +65,8 @@ def request_change(
             f"{'; '.join(verdict.reasons)}",
             hint="see the rules with `pve policy show`",
         )
+    if verdict.action == "consent" and session.actor.kind != "person":
+        _refuse_many(session, plan)
     row = store_plan(session, plan)
     if verdict.action == "at_once":
         consent = Consent("grant" if verdict.is_granted else "policy")
@@ -76,6 +79,32 @@ def request_change(
             return Change(proposal, row.id, receipt)
         return Change(proposal, row.id)
     return _ask_for_consent(session, proposal, row, plan)
+
+
+def _refuse_many(session: Session, plan: Plan) -> None:
+    """Raises PolicyRefusedError when enough plans of the caller wait for a person."""
+    waiting = [
+        row.id
+        for row in session.store.list_open_plans(session.clock.now())
+        if _asker_of(row) == plan.actor
+    ]
+    most = session.policy.consent.max_open
+    if len(waiting) >= most:
+        raise PolicyRefusedError(
+            f"{len(waiting)} plans of {plan.actor} wait for consent already; the policy allows "
+            f"{most} (`consent.max_open`)",
+            hint=f"cancel what is not wanted: `pve plan list`, `pve plan cancel {waiting[0]}`; "
+            "or wait for the person",
+        )
+
+
+def _asker_of(row: PlanRow) -> str:
+    """Whose consent-needing plan it is; empty for one that needs none, or cannot be read."""
+    try:
+        plan = decode_plan(row.json)
+    except StoreError:
+        return ""
+    return plan.actor if plan.tier >= Tier.DISRUPTIVE else ""
 
 
 def _ask_for_consent(session: Session, proposal: Proposal, row: PlanRow, plan: Plan) -> Change:
@@ -100,8 +129,7 @@ def send_consent_code(session: Session, row: PlanRow, plan: Plan) -> CodeState:
         neutralize_markup(render_card(plan, row.id, now, session.audit.head().hash)),
         session.sender,
         now=now,
-        ttl_s=session.policy.consent.ttl_s,
-        tries=session.policy.consent.tries,
+        rules=session.policy.consent,
     )
     return "sent"
 

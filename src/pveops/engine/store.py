@@ -174,6 +174,11 @@ class Store:
         rows = self._all("SELECT * FROM plans ORDER BY created DESC, id LIMIT ?", limit)
         return tuple(PlanRow(*row) for row in rows)
 
+    def list_open_plans(self, now: float) -> tuple[PlanRow, ...]:
+        """Those that could still be applied, the one that expires first at first."""
+        sql = "SELECT * FROM plans WHERE state = 'open' AND expires > ? ORDER BY expires, id"
+        return tuple(PlanRow(*row) for row in self._all(sql, int(now)))
+
     def cancel_plan(self, plan_id: str) -> bool:
         """Whether the plan was open and is cancelled now."""
         with self._transaction() as db:
@@ -184,10 +189,18 @@ class Store:
 
     # -- consents ------------------------------------------------------------
 
-    def put_consent(self, row: ConsentRow) -> None:
-        """Keep the hash of a new code; the one before it stops being valid."""
+    def put_consent(self, row: ConsentRow, since: float = 0, most: int | None = None) -> bool:
+        """Keep the hash of a new code; the one before it stops being valid.
+
+        False: with this one, more than `most` would have gone out since then.
+        """
         with self._transaction() as db:
+            sql = "SELECT COALESCE(SUM(sent), 0) FROM consents WHERE created >= ? AND plan <> ?"
+            others = int(db.execute(sql, (int(since), row.plan)).fetchone()[0])
+            if most is not None and others + row.sent > most:
+                return False
             db.execute("INSERT OR REPLACE INTO consents VALUES (?,?,?,?,?,?,?,?,?)", row)
+            return True
 
     def find_consent(self, plan_id: str) -> ConsentRow | None:
         """What is known of the code for a plan."""
