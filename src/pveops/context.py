@@ -37,6 +37,8 @@ class Actor(NamedTuple):
     has_read_free_text: bool = False
     """It was shown text that others wrote a short while ago, and may have been talked into
     something; best effort, since the same account can hide it."""
+    free_text: str = ""
+    """Until when that counts, and what it was shown with, in words; empty: not known."""
 
     @property
     def label(self) -> str:

@@ -91,7 +91,8 @@ def test_a_signature_of_exactly_this_plan_lets_it_through_once(
     assert b"because: hangs" in text
     signature = anna.sign(text)
     with pytest.raises(ConsentInvalidError, match="level G4"):
-        agree(world, change, "code", world.code)
+        agree(world, change, "code", "ABCD-EFGH")
+    assert (change.code, world.messages) == ("signature", [])
     receipt = agree(world, change, "signature", signature)
     assert receipt.status == "done"
     assert receipt.consent == "signature"

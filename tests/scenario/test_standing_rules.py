@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pveops.cli.confirm import confirm_at_terminal
 from pveops.config.policy import (
     Actors,
     ConsentRules,
@@ -17,16 +18,18 @@ from pveops.config.policy import (
 )
 from pveops.engine.apply import Consent, apply_plan
 from pveops.engine.change import Change, request_change, send_consent_code
+from pveops.engine.gate import judge_plan
 from pveops.engine.process import own_mark
 from pveops.engine.request import Ask
 from pveops.engine.store import RunRow
 from pveops.errors import (
     ConflictError,
+    ConsentInvalidError,
     ConsentRequiredError,
     PolicyRefusedError,
     StalePlanError,
 )
-from tests.commandline import run_line
+from tests.commandline import call_of, run_line
 from tests.scenario.test_configuration import ask, guest_of, plan_of
 from tests.world import World, join_world, make_world
 
@@ -314,3 +317,81 @@ def test_only_so_many_messages_go_out_within_an_hour(tmp_path: Path) -> None:
     assert store.find_consent(refused.plan_id) is None
     world.cluster.timeline.advance(3601)
     assert ask(world, "guest.stop", "web02").code == "sent"
+
+
+# -- what comes next -----------------------------------------------------------------------------
+
+
+def test_without_a_sender_the_next_step_is_a_terminal(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    plan = run_line(world, tmp_path, "pve guest stop web02 --json").json["plan"]["id"]
+    refused = run_line(world, tmp_path, f"pve-apply {plan}")
+    assert refused.code == 3
+    assert f"next: a person at a terminal: `pve-apply {plan}`" in refused.out
+
+
+def test_where_only_a_signature_is_enough_no_weaker_way_is_told(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "consent: {allowed_signers: /etc/signers, min_level: {tier2: G4, tier3: G4}}\n"
+    )
+    policy.chmod(0o600)
+    world = make_world(tmp_path)
+    asked = run_line(world, tmp_path, "pve guest stop web02 --json")
+    plan = asked.json["plan"]["id"]
+    assert asked.json["next"] == [f"pve plan challenge {plan}"]
+    for line in (f"pve-apply {plan}", f"pve-apply {plan} --code A", f"pve plan code {plan}"):
+        refused = run_line(world, tmp_path, line)
+        assert f"next: pve plan challenge {plan}" in refused.out, line
+        assert "--code CODE" not in refused.out
+
+
+def test_after_the_last_wrong_code_a_fresh_one_is_the_next_step(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    change = ask(world, "guest.stop", "web02")
+    for hint in ("ask the person", "ask the person", f"`pve plan code {change.plan_id}`"):
+        with pytest.raises(ConsentInvalidError) as refused:
+            apply_plan(world.session, change.plan_id, Consent("code", "AAAA-AAAA"))
+        assert refused.value.hint.startswith(hint)
+
+
+def test_no_code_is_sent_for_what_was_applied(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    change = ask(world, "guest.stop", "web02")
+    receipt = apply_plan(world.session, change.plan_id, Consent("code", world.code))
+    refused = run_line(world, tmp_path, f"pve plan code {change.plan_id}")
+    assert "was applied already" in refused.out
+    assert f"next: pve run show {receipt.run}" in refused.out
+
+
+def test_a_guest_that_is_held_higher_is_not_called_irreversible(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    plan = plan_of(ask(world, "guest.stop", "web01"))
+    assert plan.tier == 3
+    asked: list[str] = []
+    call = call_of(world, tmp_path)
+    call.ask = lambda question: asked.append(question) or ""  # type: ignore[method-assign]
+    confirm_at_terminal(call)(plan, "pl_0", judge_plan(world.session, plan))
+    assert asked == ["this is held one tier higher: type the name of the guest (web01)"]
+
+
+def test_rules_are_explained_for_nodes_too(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    checked = run_line(world, tmp_path, "pve policy check node.reboot pve1")
+    assert checked.code == 0, checked.out
+    assert run_line(world, tmp_path, "pve policy check node.reboot nowhere").code == 5
+    looked = run_line(world, tmp_path, "pve access check node.reboot pve1")
+    assert looked.code in {0, 6}
+    assert "no guest is called" not in looked.out
+
+
+def test_a_grant_that_does_not_cover_says_so(tmp_path: Path) -> None:
+    grants = (granted(names=("web*",)),)
+    world = world_with(tmp_path, Policy(grants=grants))
+    tainted = world.session.actor._replace(has_read_free_text=True, free_text="until 06:43 UTC")
+    world.session = world.session._replace(actor=tainted)
+    reasons = plan_of(ask(world, "guest.stop", "web02")).tier_reasons
+    assert reasons[1:] == (
+        "the caller has just read text that others wrote (until 06:43 UTC)",
+        "a standing grant would cover it, were it not for that",
+    )

@@ -117,6 +117,11 @@ def _how_to_agree(change: Change) -> tuple[str, tuple[str, ...]]:
             "agree at a terminal of this machine",
             (f"pve-apply {plan_id}",),
         )
+    if change.code == "signature":
+        return (
+            "no code was sent: the policy asks for a signature, made on another machine",
+            (f"pve plan challenge {plan_id}",),
+        )
     return "not confirmed", (f"pve-apply {plan_id}",)
 
 

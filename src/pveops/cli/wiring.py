@@ -211,11 +211,12 @@ class Wiring:
 
     def _actor(self) -> Actor:
         """Who asks. A profile can take the person away from a caller, and never gives it."""
-        from pveops.cli.taint import has_read_free_text
+        from pveops.cli.taint import tell_free_text
 
         actor, default = self._call.actor, self.connection.actor
-        has_read = actor.has_read_free_text or has_read_free_text(self._call)
-        actor = actor._replace(has_read_free_text=has_read)
+        told = tell_free_text(self._call)
+        has_read = actor.has_read_free_text or bool(told)
+        actor = actor._replace(has_read_free_text=has_read, free_text=told)
         if default == "auto" or actor.kind == "unattended":
             return actor
         return actor._replace(kind=default)

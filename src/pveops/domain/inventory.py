@@ -12,7 +12,7 @@ from pveops.domain.guest import Guest, guest_of_row
 from pveops.domain.node import Node, node_of_row
 from pveops.domain.rows import Row, flag_of, int_of, rows_of, text_of
 from pveops.domain.storage import Storage, storage_of_row
-from pveops.errors import AccessError, RejectedError, UnreachableError
+from pveops.errors import AccessError, NotFoundError, RejectedError, UnreachableError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -38,6 +38,14 @@ class Inventory(NamedTuple):
     def find_node(self, name: str) -> Node | None:
         """The node of that name."""
         return next((node for node in self.nodes if node.name == name), None)
+
+
+def get_node(inventory: Inventory, name: str) -> str:
+    """The name, when a node has it. Raises NotFoundError."""
+    if inventory.find_node(name) is None:
+        there = ", ".join(node.name for node in inventory.nodes)
+        raise NotFoundError(f"there is no node {name!r}", hint=f"there are: {there}")
+    return name
 
 
 class Membership(NamedTuple):

@@ -239,7 +239,7 @@ def _check_consent(
 ) -> None:
     if verdict.action == "deny":
         raise PolicyRefusedError(f"the policy denies it: {'; '.join(verdict.reasons)}")
-    _check_level(session, plan, verdict, consent)
+    _check_level(session, row, plan, verdict, consent)
     if consent.kind == "code":
         check_code(session.store, row, consent.text, now=session.clock.now())
         return
@@ -255,7 +255,7 @@ def _check_consent(
     if verdict.action != "at_once":
         raise ConsentRequiredError(
             f"{row.id} needs a person's consent: {'; '.join(verdict.reasons)}",
-            hint=f"pve-apply {row.id} --code CODE",
+            hint=how_to_agree(session, row.id, max(plan.tier, verdict.tier)),
         )
     if verdict.is_granted is not (consent.kind == "grant"):
         raise ConsentRequiredError(
@@ -265,7 +265,22 @@ def _check_consent(
         )
 
 
-def _check_level(session: Session, plan: Plan, verdict: Verdict, consent: Consent) -> None:
+def how_to_agree(session: Session, plan_id_: str, tier: int) -> str:
+    """The next command on the way to consent that is strong enough for the tier."""
+    rules = session.policy.consent
+    if rules.level_for(tier) == "G4":
+        return f"pve plan challenge {plan_id_}"
+    if session.sender is not None:
+        return f"pve-apply {plan_id_} --code CODE"
+    way = "name a way in `consent` of the profile, then `pve plan code {}`"
+    if rules.terminal_tier3 if tier >= Tier.IRREVERSIBLE else rules.terminal:
+        way = "a person at a terminal: `pve-apply {}`; or name a way in `consent` of the profile"
+    return way.format(plan_id_)
+
+
+def _check_level(
+    session: Session, row: PlanRow, plan: Plan, verdict: Verdict, consent: Consent
+) -> None:
     """Whether that way of consenting is strong enough for the tier."""
     level = _LEVELS.get(consent.kind)
     tier = max(plan.tier, verdict.tier)
@@ -273,9 +288,7 @@ def _check_level(session: Session, plan: Plan, verdict: Verdict, consent: Consen
     if level is not None and level < wanted:
         raise ConsentInvalidError(
             f"the policy asks for consent of level {wanted} to tier {tier}",
-            hint="a signature, made on another machine: docs/howto/consent.md"
-            if wanted == "G4"
-            else "a code: docs/howto/consent.md",
+            hint=how_to_agree(session, row.id, tier),
         )
 
 

@@ -25,7 +25,7 @@ Confirm = Callable[[Plan, str, Verdict], str | None]
 """Shows a plan (with its id) to the person at the terminal and gives what was typed; None when
 the person walked away."""
 
-CodeState = Literal["", "sent", "no-sender", "failed"]
+CodeState = Literal["", "sent", "no-sender", "failed", "signature"]
 
 
 class Change(NamedTuple):
@@ -116,10 +116,12 @@ def _ask_for_consent(session: Session, proposal: Proposal, row: PlanRow, plan: P
 
 
 def send_consent_code(session: Session, row: PlanRow, plan: Plan) -> CodeState:
-    """Send a fresh code for an open plan to the person, with its card.
+    """Send a fresh code for an open plan to the person, with its card; none that is too weak.
 
     Raises ConfigError when the sender fails, ConsentInvalidError after too many codes.
     """
+    if session.policy.consent.level_for(plan.tier) == "G4":
+        return "signature"
     if session.sender is None:
         return "no-sender"
     now = session.clock.now()

@@ -103,7 +103,9 @@ def check_code(store: Store, plan: PlanRow, code: str, *, now: float) -> None:
         raise ConsentInvalidError(
             f"that is not the code for {plan.id}; {left} "
             f"{'try is' if left == 1 else 'tries are'} left",
-            hint="ask the person for the code in the message about exactly this plan",
+            hint="ask the person for the code in the message about exactly this plan"
+            if left
+            else f"`{fresh}`",
         )
 
 

@@ -194,6 +194,9 @@ def judge_targets(
         verdict = verdict._replace(
             action="at_once", tier=operation.tier, reasons=(reasons[0], why), is_granted=True
         )
+    elif now is not None and grant is not None:
+        why = "a standing grant would cover it, were it not for that"
+        verdict = verdict._replace(reasons=(*verdict.reasons, why))
     unlisted = _unlisted_command(policy, operation, targets, params)
     if unlisted:
         return verdict._replace(action="deny", reasons=(*verdict.reasons, unlisted))
@@ -259,7 +262,8 @@ def _reasons_to_raise(
     if actor.kind == "unattended":
         yield _UNATTENDED
     if actor.has_read_free_text and actor.kind != "person":
-        yield "the caller has just read text that others wrote"
+        more = f" ({actor.free_text})" if actor.free_text else ""
+        yield f"the caller has just read text that others wrote{more}"
     if actor.kind != "person" and recent_changes >= policy.max_changes_per_hour:
         yield f"{recent_changes} changes were made at once within the last hour"
     if params.get("purge"):

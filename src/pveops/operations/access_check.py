@@ -86,13 +86,21 @@ def _fill(template: str, places: Places) -> tuple[str, ...]:
 
 
 def find_unneeded(
-    operations: Iterable[Operation], release: str, permissions: Permissions
+    operations: Iterable[Operation],
+    release: str,
+    permissions: Permissions,
+    given: frozenset[str] | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """Privileges that are held and that none of the operations needs, with their paths."""
+    """Privileges that are held and that none of the operations needs, with their paths.
+
+    given: what a token for them is given (`operations.grant`); what is needed beside that, it is
+    meant to do without.
+    """
     needed = {
         name
         for operation in operations
         for need in needs_of(operation, release)
+        if given is None or need.name in given
         for name in need.names
     }
     held = set().union(*permissions.by_path.values())
