@@ -395,3 +395,10 @@ def test_a_grant_that_does_not_cover_says_so(tmp_path: Path) -> None:
         "the caller has just read text that others wrote (until 06:43 UTC)",
         "a standing grant would cover it, were it not for that",
     )
+
+
+def test_more_fingerprints_than_servers_are_refused(tmp_path: Path) -> None:
+    line = "pve init pve1 --fingerprint AB:CD --fingerprint EF:01 --name other"
+    refused = run_line(make_world(tmp_path), tmp_path, line)
+    assert refused.code == 2
+    assert "2 fingerprints for 1 server" in refused.out

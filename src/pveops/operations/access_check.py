@@ -96,12 +96,13 @@ def find_unneeded(
     given: what a token for them is given (`operations.grant`); what is needed beside that, it is
     meant to do without.
     """
+    held = set().union(*permissions.by_path.values())
     needed = {
         name
         for operation in operations
         for need in needs_of(operation, release)
         if given is None or need.name in given
-        for name in need.names
+        # What does as well is not needed beside it.
+        for name in (need.names if given is None or need.name not in held else (need.name,))
     }
-    held = set().union(*permissions.by_path.values())
     return {name: permissions.topmost(name) for name in sorted(held - needed)}
