@@ -37,6 +37,7 @@ from pveops.errors import (
     PveopsError,
     StalePlanError,
     StoreError,
+    UnreachableError,
 )
 from pveops.operations.catalog import get_operation
 from pveops.operations.operation import Tier
@@ -198,8 +199,9 @@ def _check_marks(session: Session, plan: Plan) -> None:
         return
     try:
         inventory = read_inventory(session.reader)
-    except AuthenticationError:
-        return  # nor will the same token read the guards
+    except (AuthenticationError, UnreachableError):
+        # Nor are the guards read then, right after this, and so nothing is sent. The run tells.
+        return
     guests = {str(guest.vmid): guest for guest in inventory.guests}
     for target in planned:
         guest = guests.get(target.id)
