@@ -39,6 +39,8 @@ class Actor(NamedTuple):
     something; best effort, since the same account can hide it."""
     face: str = ""
     """By what other way than a command it came, such as `mcp`; decides nothing."""
+    free_text: str = ""
+    """Until when that counts, and what it was shown with, in words; empty: not known."""
 
     @property
     def label(self) -> str:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pveops.config.documents import parse_document
 from pveops.config.policy import Policy
 from pveops.context import Actor
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.consent_receipt import check_receipt, make_receipt
 from pveops.engine.gate import judge_targets

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask
 from pveops.operations.plan import Scalar

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from pveops.engine.apply import Consent, apply_plan, resume_run
+from pveops.engine.apply import apply_plan, resume_run
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pveops.engine.apply import Consent, apply_plan, resume_run
+from pveops.engine.apply import apply_plan, resume_run
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask
 from pveops.sim.guest import Guest

@@ -10,7 +10,8 @@ import pytest
 from pveops.api.client import Client
 from pveops.api.decorators import ReadOnly
 from pveops.api.port import Request, Response, Transport
-from pveops.engine.apply import Consent, apply_plan, resume_run
+from pveops.engine.apply import apply_plan, resume_run
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.outcome import ItemOutcome
 from pveops.engine.request import Ask

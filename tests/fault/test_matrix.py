@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from pveops.domain.trash import TRASH_TAG, TrashMark, write_mark
-from pveops.engine.apply import Consent, apply_plan, resume_run
+from pveops.engine.apply import apply_plan, resume_run
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask

@@ -20,7 +20,7 @@ from pveops.api.client import Client
 from pveops.api.decorators import ReadOnly
 from pveops.config.paths import Paths
 from pveops.config.profiles import EndpointConfig, Profile
-from pveops.config.rotation_files import RotationFiles
+from pveops.config.rotation_files import Journal, RotationFiles
 from pveops.config.secrets import StoredToken, load_token, save_token
 from pveops.engine.audit import AuditLog
 from pveops.engine.rotation import Rotated, Site, resume, rotate
@@ -305,6 +305,29 @@ def test_the_secret_of_a_lost_answer_is_given_up_with_its_token(tmp_path: Path) 
         rotate(bench.site(), 90)
     assert bench.stored().token_id == OLD
     bench.check_whole()
+
+
+@pytest.mark.parametrize("again", ["resume", "rotate"])
+def test_a_token_that_vanished_before_its_successor_was_made_ends_the_rotation(
+    tmp_path: Path, again: str
+) -> None:
+    bench = Bench(tmp_path)
+    bench.site().files.write_journal(Journal("making", "0badcafe", OLD, NEW, int(START) + 90))
+    del bench.tokens["ops"]
+    with pytest.raises(NotFoundError, match="has no token agent@pve!ops any more"):
+        resume(bench.site()) if again == "resume" else rotate(bench.site(), 90)
+    assert bench.site().files.read_journal() is None
+    assert [each["path"] for each in bench.writes()] == ["/api2/json/access/ticket"]
+
+
+def test_when_every_name_is_taken_it_says_so_and_changes_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for letter in "bcdefghijklmnopqrstuvwxyz":
+        bench.tokens[f"ops-{letter}"] = Token("x" * 36)
+    with pytest.raises(ConflictError, match="every name from ops to ops-z is taken"):
+        rotate(bench.site(), 90)
+    assert bench.site().files.read_journal() is None
+    assert [each["path"] for each in bench.writes()] == ["/api2/json/access/ticket"]
 
 
 def test_rights_that_differ_undo_the_rotation(tmp_path: Path) -> None:

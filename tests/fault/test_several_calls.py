@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pveops.engine.apply import Consent, apply_plan, resume_run, store_plan
+from pveops.engine.apply import apply_plan, resume_run, store_plan
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask, propose
 from pveops.operations.plan import Call, WaitState, WaitTask

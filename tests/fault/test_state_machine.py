@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pveops.engine.apply import Consent, apply_plan, resume_run
+from pveops.engine.apply import apply_plan, resume_run
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask
 from pveops.errors import PveopsError

@@ -6,13 +6,15 @@ and by its handlers (pve-access-control RPCEnvironment.pm, and the API2 module o
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from pveops.config.policy import GuestCommands, Policy
 from pveops.domain.access import read_permissions
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask
@@ -397,6 +399,29 @@ def test_a_refusal_of_pve_leads_to_the_check_of_that_very_operation(tmp_path: Pa
 
 
 # -- the script -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["VM.GuestAgent.Unrestricted", "VM.Config.Disk"])
+def test_what_the_script_of_a_tier_does_not_give_is_beyond_need(name: str, tmp_path: Path) -> None:
+    bot = grant(make_world(tmp_path), tmp_path / "bot", Grade.OPERATE)
+    access = bot.cluster.access
+    access.roles["More"] = frozenset({name})
+    for kind, who in (
+        ("user", bot.seed.token_id.partition("!")[0]),
+        ("token", bot.seed.token_id),
+    ):
+        access.acl[Entry("/vms/102", kind, who, "More")] = True
+    data = run_line(bot, tmp_path, "pve access check --tier operate --json").json["data"]
+    assert data["unneeded"] == {name: ["/vms/102"]}
+
+
+def test_the_script_is_one_from_its_first_line(tmp_path: Path) -> None:
+    line = "pve access grant-script --tier operate --pve-version 9.2"
+    script = tmp_path / "g.sh"
+    script.write_text(run_line(make_world(tmp_path), tmp_path, line).out)
+    assert script.read_text().startswith("# ")
+    done = subprocess.run(["sh", "-n", str(script)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_script_is_for_the_clusters_own_version(tmp_path: Path) -> None:

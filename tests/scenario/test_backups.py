@@ -11,7 +11,8 @@ import pytest
 
 from pveops.cli.run_progress import describe_progress, list_progress
 from pveops.domain.selection import Selector
-from pveops.engine.apply import Consent, apply_plan, resume_run
+from pveops.engine.apply import apply_plan, resume_run
+from pveops.engine.approve import Consent
 from pveops.engine.change import Change, request_change
 from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask

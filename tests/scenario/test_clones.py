@@ -9,7 +9,8 @@ import pytest
 from pveops.config.policy import Policy
 from pveops.domain.inventory import read_inventory
 from pveops.domain.selection import resolve_guest
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.errors import AmbiguousError, NotFoundError, PreflightError, UsageError
 from pveops.sim.guest import Guest
 from tests.scenario.test_configuration import agree, ask, guest_of, plan_of

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.engine.change import Change, request_change
 from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask

@@ -15,7 +15,8 @@ import pytest
 
 from pveops.config.policy import ConsentRules, Grant, Hours, MinLevels, Policy, Protected
 from pveops.config.profiles import ConsentConfig
-from pveops.engine.apply import Consent, apply_plan, load_plan
+from pveops.engine.apply import apply_plan, load_plan
+from pveops.engine.approve import Consent
 from pveops.engine.change import Change, request_change
 from pveops.engine.consent_receipt import make_receipt
 from pveops.engine.consent_signature import consent_text
@@ -91,7 +92,8 @@ def test_a_signature_of_exactly_this_plan_lets_it_through_once(
     assert b"because: hangs" in text
     signature = anna.sign(text)
     with pytest.raises(ConsentInvalidError, match="level G4"):
-        agree(world, change, "code", world.code)
+        agree(world, change, "code", "ABCD-EFGH")
+    assert (change.code, world.messages) == ("signature", [])
     receipt = agree(world, change, "signature", signature)
     assert receipt.status == "done"
     assert receipt.consent == "signature"
@@ -211,6 +213,26 @@ def test_the_key_is_made_once_and_used_by_the_command(tmp_path: Path) -> None:
     from pveops.cli.process import run_call
 
     assert run_call(call) == 0
+
+
+@pytest.mark.parametrize("text", ["", "\n", "abc", "k" * 64, "a" * 63])
+def test_what_is_no_key_signs_no_approval(text: str, tmp_path: Path) -> None:
+    """An empty key would let everybody make receipts."""
+    world = make_world(tmp_path)
+    file = tmp_path / "secrets" / "approval.key"
+    file.parent.mkdir(mode=0o700)
+    file.write_text(text)
+    file.chmod(0o600)
+    refused = run_line(world, tmp_path, "pve guest stop web02")
+    assert refused.code == 7
+    assert "is no key of 64 hex digits" in refused.out
+    assert "pve plan approval-key" in refused.out
+    world.session = world.session._replace(receipt_key=text.strip().encode()[:31])
+    change = ask(world)
+    row, _ = load_plan(world.session, change.plan_id)
+    receipt = make_receipt(text.strip().encode()[:31], row.hash, "anna", int(START) + 60)
+    with pytest.raises(ConsentInvalidError, match="do not count here"):
+        agree(world, change, "receipt", receipt)
 
 
 # -- standing grants and hours ---------------------------------------------------------

@@ -10,7 +10,8 @@ import pytest
 from pveops.config.policy import Policy
 from pveops.domain.selection import Selector
 from pveops.domain.trash import TRASH_TAG, TrashMark, parse_mark, write_mark
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask
 from pveops.errors import PreflightError, UsageError

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.errors import ConsentInvalidError, NotFoundError, PreflightError, UsageError
 from pveops.operations.plan import Call, Scalar
 from tests.scenario.test_configuration import agree, ask, guest_of, plan_of

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pveops.domain.selection import Selector
-from pveops.engine.apply import Consent, apply_plan, resume_run
+from pveops.engine.apply import apply_plan, resume_run
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask
 from pveops.errors import NotFoundError, PreflightError

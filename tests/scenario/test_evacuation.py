@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pveops.engine.apply import Consent, apply_plan, resume_run
+from pveops.engine.apply import apply_plan, resume_run
+from pveops.engine.approve import Consent
 from pveops.engine.change import Change, request_change
 from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask

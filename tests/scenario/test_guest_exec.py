@@ -8,7 +8,8 @@ import pytest
 
 from pveops.cli.changes import answer_of_receipt
 from pveops.config.policy import GuestCommands, Policy
-from pveops.engine.apply import Consent, apply_plan, resume_run
+from pveops.engine.apply import apply_plan, resume_run
+from pveops.engine.approve import Consent
 from pveops.errors import PolicyRefusedError, PreflightError, UnsupportedError
 from pveops.operations.plan import Call
 from tests.fault.test_matrix import EXECUTED, NEVER_EXECUTED, KilledError, kill_at

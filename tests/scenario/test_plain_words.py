@@ -13,7 +13,8 @@ from pveops.cli.changes import answer_of_receipt
 from pveops.cli.failure import INTERRUPTED, answer_of
 from pveops.cli.process import run_call
 from pveops.clock import VirtualClock
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.engine.card import render_card
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask

@@ -10,7 +10,8 @@ import pytest
 
 from pveops.api.port import Transport
 from pveops.cli.process import run_call
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.request import Ask
 from pveops.errors import SecretError

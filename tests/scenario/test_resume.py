@@ -18,7 +18,8 @@ from pveops.api.auth import Authenticated, Secret, TokenAuth
 from pveops.cli.process import run_call
 from pveops.cli.wiring import Connection
 from pveops.config.policy import Policy
-from pveops.engine.apply import Consent, apply_plan, close_run, read_receipt, resume_run
+from pveops.engine.apply import apply_plan, close_run, read_receipt, resume_run
+from pveops.engine.approve import Consent
 from pveops.engine.change import Change, request_change
 from pveops.engine.explain import Progress, explain_run
 from pveops.engine.outcome import Receipt

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pveops.cli.run import look_at
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
 from pveops.engine.explain import Explanation, Progress, explain_run
 from pveops.engine.request import Ask

@@ -273,6 +273,52 @@ def test_a_token_of_root_is_not_taken(given: str, desk: Desk) -> None:
     assert not list(desk.paths.secrets_dir.rglob("*"))
 
 
+def test_a_token_is_tried_before_it_takes_the_place_of_another(desk: Desk) -> None:
+    desk.configure(READING, look=0)
+    wrong = secrets.token_hex(16)
+    note_secret(wrong)
+    refused = desk.run(f"pve secrets add {OPERATE} --stdin", typed=f"{wrong}\n")
+    assert refused.code == 6
+    assert f"PVE does not accept this secret for {OPERATE}; nothing was stored" in refused.out
+    past = desk.run(f"pve secrets add {OPERATE} --stdin --expires 2020-02-01", typed=f"{wrong}\n")
+    assert past.code == 2
+    assert load_token(desk.paths, "home", READING, START).token_id == LOOK
+    secret = desk.tokens["ops"].secret
+    done = desk.run(f"pve secrets add {OPERATE} --stdin", typed=f"{secret}\n")
+    assert done.code == 0, done.out
+    assert f"it replaces {LOOK}" in done.out
+    assert "PVE accepts it" in done.out
+
+
+def test_a_token_is_stored_where_no_cluster_answers_and_that_is_told(desk: Desk) -> None:
+    save_config(desk.paths, Config("home", {"home": READING}))
+    desk.cluster.faults.add(kind="lost-before", path="/version", times=0)
+    typed = f"{desk.tokens['ops'].secret}\n"
+    done = desk.run(f"pve secrets add {OPERATE} --stdin", typed=typed)
+    assert done.code == 0, done.out
+    assert "not tried" in done.out
+
+
+def test_the_status_of_a_token_that_has_expired_is_shown(desk: Desk) -> None:
+    desk.configure(READING, look=0)
+    secret = desk.tokens["look"].secret
+    save_token(desk.paths, "home", READING, LOOK, secret, now=START, expires=int(START) + 60)
+    desk.cluster.timeline.advance(120)
+    shown = desk.run("pve secrets status")
+    assert shown.code == 7
+    assert f"has the token {LOOK}; it has expired" in shown.out
+    assert "next: make a new one in PVE" in shown.out
+
+
+def test_a_wrong_password_is_called_that(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.configure(READING, look=0)
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: "mistyped")
+    refused = desk.run("pve secrets rotate", person=True)
+    assert refused.code == 6
+    assert "the password of root@pam was not accepted" in refused.out
+    assert "check the stored token" not in refused.out
+
+
 def test_the_doctor_looks_at_the_token_of_each_tier(desk: Desk) -> None:
     desk.configure(BY_TIER, look=0)
     (lacking,) = _checks(desk, "token.stored", "bad")

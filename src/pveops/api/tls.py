@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5.0
 
 _REPIN_HINT = (
-    "compare with `pvenode cert info` on the node; if it is right, a person runs `pve init` again"
+    "compare with `pvenode cert info` on the node; if it is right, a person runs "
+    "`pve init HOST --replace`"
 )
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",

@@ -14,6 +14,7 @@ from pveops.broker.service import ACCOUNT, FOLDER, HOME, SOCKET, UNIT, system_un
 from pveops.errors import ConfigError, PveopsError
 
 _REFUSED = 4
+_ANSWER_S = 3.0
 _USERADD, _NO_SHELL = "/usr/sbin/useradd", "/usr/sbin/nologin"
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PVE_HOME", "HOME", "XDG_CONFIG_HOME")
 """All that a request's process gets of the service's environment."""
@@ -68,7 +69,8 @@ def serve(path: Path) -> int:
 
 
 @command.command()
-def check() -> int:
+@click.option("--socket", "path", type=click.Path(path_type=Path), default=None)
+def check(path: Path | None) -> int:
     """Tell whether it is a boundary, and what keeps it from being one (exit 4)."""
     from pveops.broker.boundary import find_flaws
     from pveops.broker.peer import account_name
@@ -78,15 +80,31 @@ def check() -> int:
     settings = load_settings(folder)
     flaws = list(find_flaws(folder, settings))
     clients = ", ".join(account_name(uid) for uid in sorted(settings.clients))
+    own = path or (_user_socket() if folder == _user_home() else SOCKET)
+    running = "" if _answers(own) else f"; not running: nothing answers at {own}"
     if not flaws:
         click.echo(
-            f"level G3: {account_name(os.geteuid())} keeps {folder} to itself; clients: {clients}"
+            f"level G3: {account_name(os.geteuid())} keeps {folder} to itself; "
+            f"clients: {clients}{running}"
         )
         return 0
-    click.echo(f"not level G3: {len(flaws)} flaws; clients: {clients}")
+    click.echo(f"not level G3: {len(flaws)} flaws; clients: {clients}{running}")
     for flaw in flaws:
         click.echo(f"problem {flaw.text} -> {flaw.fix}")
     return _REFUSED
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens there."""
+    import socket
+
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_ANSWER_S)
+            connection.connect(str(path))
+    except OSError:
+        return False
+    return True
 
 
 @command.command()
@@ -147,6 +165,7 @@ def _install_for_user(clients: tuple[str, ...]) -> int:
     click.echo(f"the broker's folder is {home}; the unit is {path}")
     click.echo("no boundary: whoever can use your account can read what the broker keeps")
     click.echo(f"next: PVE_HOME={home} pve init HOST")
+    click.echo(f"next: PVE_HOME={home} pve secrets add 'USER@REALM!NAME'")
     click.echo("next: systemctl --user daemon-reload && systemctl --user enable --now pve-broker")
     return 0
 
@@ -195,7 +214,7 @@ def _folder() -> Path:
     if not os.environ.get("PVE_HOME"):
         raise ConfigError(
             "PVE_HOME is not set: the broker keeps all that it has in one folder",
-            hint=f"PVE_HOME={FOLDER}",
+            hint=f"PVE_HOME={_user_home() if _user_unit_file().exists() else FOLDER}",
         )
     return find_paths(os.environ).config_file.parent
 
@@ -208,9 +227,12 @@ def _user_unit_file() -> Path:
     return Path.home() / ".config/systemd/user/pve-broker.service"
 
 
+def _user_socket() -> Path:
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or _user_home()) / "pve-broker.socket"
+
+
 def _user_unit() -> str:
-    runtime = os.environ.get("XDG_RUNTIME_DIR") or str(_user_home())
-    return user_unit(_program(), _user_home(), Path(runtime) / "pve-broker.socket")
+    return user_unit(_program(), _user_home(), _user_socket())
 
 
 def _program() -> Path:

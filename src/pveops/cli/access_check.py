@@ -57,7 +57,8 @@ def command(
 
     reader = call.wiring.reader
     operations, names = _choose(words, grade)
-    guests = _guests(call, names)
+    nodes = _nodes(call, operations, names)
+    guests = () if nodes else _guests(call, names)
     release = reader.version().text
     permissions = read_permissions(reader, [f"/vms/{guest.vmid}" for guest in guests])
     if permissions.is_empty:
@@ -65,27 +66,29 @@ def command(
             "the token has no privileges at all; PVE gives it empty lists, not errors",
             hint="give the token itself entries: `pve access grant-script --tier read`",
         )
-    places = _places(guests, storage, pool)
+    places = _places(guests, nodes, storage, pool)
     found = [check_operation(each, release, permissions, places) for each in operations]
     # Everything else that a token is for would be beyond the need of one operation.
     is_named = _has_operations(words)
-    unneeded = {} if is_named else find_unneeded(operations, release, permissions)
+    given, spared = _of_tier(grade, release)
+    unneeded = {} if is_named else find_unneeded(operations, release, permissions, given)
     shrink = _shrink(call, permissions, frozenset(unneeded)) if unneeded else ()
     shows_all = is_named or call.options.is_full
     rows = [each for each in found if shows_all or each.missing]
-    spared = _left_out(grade, release)
     answer = _answer(found, rows, spared, unneeded, shrink)
     return _refuse(answer, found, spared) if grade or is_named else answer
 
 
-def _left_out(grade: str | None, release: str) -> frozenset[str]:
-    """What a token of the tier is not meant to do: it would take a privilege of more."""
+def _of_tier(grade: str | None, release: str) -> tuple[frozenset[str] | None, frozenset[str]]:
+    """What a token of the tier is given, and what it is not meant to do: both as it is made."""
     from pveops.operations.grade import Grade
     from pveops.operations.grant import decide_grant
 
     if grade is None:
-        return frozenset()
-    return frozenset(row.operation.id for row in decide_grant(Grade(grade), release).left_out)
+        return None, frozenset()
+    grant = decide_grant(Grade(grade), release)
+    given = frozenset(name for entry in grant.entries for name in entry.privileges)
+    return given, frozenset(row.operation.id for row in grant.left_out)
 
 
 def _has_operations(words: tuple[str, ...]) -> bool:
@@ -132,8 +135,24 @@ def _guests(call: Call, names: tuple[str, ...]) -> tuple[Guest, ...]:
     return tuple(resolve_guest(inventory, name) for name in names)
 
 
-def _places(guests: tuple[Guest, ...], storage: str, pool: str) -> Places:
+def _nodes(
+    call: Call, operations: tuple[Operation, ...], names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The names, where the operations are asked of nodes."""
+    from pveops.operations.operation import Targets
+
+    if not names or any(row.targets is not Targets.NODE for row in operations):
+        return ()
+    from pveops.domain.inventory import get_node, read_inventory
+
+    inventory = read_inventory(call.wiring.reader)
+    return tuple(get_node(inventory, name) for name in names)
+
+
+def _places(guests: tuple[Guest, ...], nodes: tuple[str, ...], storage: str, pool: str) -> Places:
     places: dict[str, tuple[str, ...]] = {}
+    if nodes:
+        places["node"] = nodes
     if guests:
         places["vmid"] = tuple(str(guest.vmid) for guest in guests)
         places["node"] = tuple(sorted({guest.node for guest in guests}))

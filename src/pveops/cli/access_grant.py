@@ -89,9 +89,11 @@ def command(
     script = write_script(grant, subject)
     # Half of a script is none.
     call.options.is_full = True
+    # As text it is a script as a whole.
+    mark = "" if call.options.as_json else "# "
     return Answer(
-        f"a token of tier {grade} for {subject.token_id} on PVE {known}; nothing was changed. A "
-        "person runs this as root on a node:",
+        f"{mark}a token of tier {grade} for {subject.token_id} on PVE {known}; nothing was "
+        "changed. A person runs this as root on a node:",
         data=_data(grant, subject, script),
         blocks=(Lines(script),),
     )

@@ -14,7 +14,7 @@ from pveops.errors import UsageError
 
 if TYPE_CHECKING:
     from pveops.cli.detach import OnClaimed
-    from pveops.engine.apply import Consent
+    from pveops.engine.approve import Consent
     from pveops.engine.session import Session
 
 _MAX_CODE = 200
@@ -87,7 +87,7 @@ def _given(
     call: Call, code: str | None, signature: str | None, receipt: str | None
 ) -> Consent | None:
     """The consent that came along, if any did. Raises UsageError for more than one."""
-    from pveops.engine.apply import Consent
+    from pveops.engine.approve import Consent
 
     if sum(each is not None for each in (code, signature, receipt)) > 1:
         raise UsageError("--code, --signature and --receipt are three ways; one of them")
@@ -116,7 +116,8 @@ def _read_signature(call: Call, place: str) -> str:
 
 def _consent(call: Call, session: Session, plan_id: str) -> Consent:
     """What the person types; what nobody has to agree to goes as it is."""
-    from pveops.engine.apply import Consent, load_plan
+    from pveops.engine.apply import load_plan
+    from pveops.engine.approve import Consent
     from pveops.engine.gate import judge_plan
 
     row, plan = load_plan(session, plan_id)

@@ -133,6 +133,11 @@ def _how_to_agree(change: Change) -> tuple[str, tuple[str, ...]]:
         )
     if change.code == "withheld":
         return "no code was sent; the prompt of this program asks the person", ()
+    if change.code == "signature":
+        return (
+            "no code was sent: the policy asks for a signature, made on another machine",
+            (f"pve plan challenge {plan_id}",),
+        )
     return "not confirmed", (f"pve-apply {plan_id}",)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pveops.operations.catalog import get_operation
 from pveops.operations.operation import Tier
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def confirm_at_terminal(call: Call) -> Confirm:
 def _question(plan: Plan) -> str:
     if plan.tier < Tier.IRREVERSIBLE:
         return "type yes to do it"
+    is_final = get_operation(plan.operation).tier >= Tier.IRREVERSIBLE
+    why = "this cannot be undone" if is_final else "this is held one tier higher"
     if len(plan.items) == 1:
-        return f"this cannot be undone: type the name of the guest ({plan.items[0].target.name})"
-    return f"this cannot be undone: type the number of targets ({len(plan.items)})"
+        return f"{why}: type the name of the guest ({plan.items[0].target.name})"
+    return f"{why}: type the number of targets ({len(plan.items)})"

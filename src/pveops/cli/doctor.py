@@ -10,7 +10,7 @@ import click
 from pveops.cli.answer import Answer, Column, Listing
 from pveops.cli.call import Call
 from pveops.cli.commands import Command, list_options
-from pveops.errors import PveopsError
+from pveops.errors import AuthenticationError, PveopsError
 
 if TYPE_CHECKING:
     from pveops.domain.access import Permissions
@@ -72,4 +72,7 @@ def _guarded(area: str, examine: Callable[[], Iterator[Check]]) -> Iterator[Chec
     try:
         yield from examine()
     except PveopsError as error:
-        yield Check("bad", f"{area}.failed", f"{error.message} ({error.code})", error.hint)
+        fix = error.hint
+        if error.code == AuthenticationError.code and fix == AuthenticationError.default_hint:
+            fix = "pve secrets add   # a token that PVE accepts; this one has expired or is gone"
+        yield Check("bad", f"{area}.failed", f"{error.message} ({error.code})", fix)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pveops.operations.checkup.cluster import EndpointFact, NodeFact
 
 
+_MEND_SENDER = "correct `consent` of the profile, or the file's mode; `pve plan code` tries it out"
+
+
 def check_cluster(call: Call) -> Iterator[Check]:
     """Endpoints, clocks, versions. Raises what asking the version raises."""
     from pveops.domain.inventory import read_inventory, read_membership
@@ -102,13 +105,21 @@ def _may_change(call: Call) -> bool:
 def check_levels(call: Call, permissions: Permissions | None) -> Iterator[Check]:
     """The levels of consent in force."""
     from pveops.cli.doctor_local import read_broker, read_policy
+    from pveops.engine.senders import find_flaw
+    from pveops.operations.checkup.check import Check
     from pveops.operations.checkup.consent import ConsentFact, check_consent
 
     wiring = call.wiring
     rules = wiring.policy.consent
+    sender = wiring.connection.consent
+    cannot = find_flaw(sender)
+    if cannot:
+        yield Check(
+            "bad", "consent.sender", f"no message reaches a person: {cannot}", _MEND_SENDER
+        )
     yield from check_consent(
         ConsentFact(
-            has_channel=wiring.connection.consent.is_set,
+            has_channel=sender.is_set and not cannot,
             has_receipts=rules.receipts and wiring.paths.approval_key_file.exists(),
             has_signers=bool(rules.allowed_signers),
             least=(rules.min_level.tier2, rules.min_level.tier3),

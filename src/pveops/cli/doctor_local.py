@@ -123,14 +123,24 @@ def read_broker(call: Call) -> Broker | None:
 
 def read_policy(call: Call) -> PolicyFact:
     """The policy in force. Raises ConfigError."""
+    from pveops.config.profiles import load_config
+    from pveops.errors import ConfigError
+
     paths = call.wiring.paths
     path = paths.policy_file
+    try:
+        config = load_config(paths)
+    except ConfigError:
+        config = None  # told by itself
+    wanted = call.options.profile or (config.default if config else "")
+    profile = config.profiles.get(wanted) if config else None
     return PolicyFact(
         path=str(path),
         digest=call.wiring.policy.digest,
         exists=path.exists(),
         is_writable=_is_writable(path) or _is_writable(path.parent),
         is_frozen=paths.freeze_file.exists(),
+        is_brokers=bool(profile and profile.broker_socket),
     )
 
 

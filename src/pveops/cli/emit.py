@@ -72,7 +72,7 @@ def prepare(call: Call, answer: Answer) -> Answer:
     if answer.has_free_text and not call.is_person:
         from pveops.cli.taint import note_free_text
 
-        note_free_text(call)
+        note_free_text(call, call.operation)
     if options.fields:
         answer = choose_fields(answer, options.fields)
     answer = limit_listing(answer, options.limit)

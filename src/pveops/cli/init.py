@@ -27,13 +27,19 @@ _PROMPT = "type the last four pairs of the fingerprint to trust it, or nothing t
         "pve init pve1.example.lan --name home",
         "pve init pve1.example.lan --ca-file pve-root-ca.pem",
         "pve init pve1.example.lan --fingerprint AB:CD:...",
+        "pve init pve1 pve2 --fingerprint AB:CD:... --fingerprint EF:01:...",
     ),
 )
 @click.argument("address", metavar="HOST[:PORT]...", nargs=-1, required=True)
 @click.option("--name", default="home", show_default=True, help="What the profile is called.")
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="The cluster's CA.")
 @click.option("--system", "is_system", is_flag=True, help="Trust this machine's authorities.")
-@click.option("--fingerprint", default="", help="SHA-256 of the first server's certificate.")
+@click.option(
+    "--fingerprint",
+    "fingerprints",
+    multiple=True,
+    help="SHA-256 of a server's certificate; once for each HOST, in their order.",
+)
 @click.option("--server-name", default="", help="The name in the certificate, if another.")
 @click.option("--replace", is_flag=True, help="Replace a profile of that name.")
 @click.pass_obj
@@ -43,7 +49,7 @@ def command(
     name: str,
     ca_file: str | None,
     is_system: bool,
-    fingerprint: str,
+    fingerprints: tuple[str, ...],
     server_name: str,
     replace: bool,
 ) -> Answer:
@@ -63,14 +69,14 @@ def command(
         raise UsageError(
             f"there is a profile {name!r} already", hint="another --name, or --replace it"
         )
-    if ca_file and (is_system or fingerprint):
+    if ca_file and (is_system or fingerprints):
         raise UsageError("trust a server in one way: --ca-file, --fingerprint or --system")
     if ca_file:
         profile = _by_authority(paths, name, address, ca_file, server_name)
     elif is_system:
         profile = _by_system(address, server_name)
     else:
-        profile = _by_pin(call, paths, address, fingerprint, server_name)
+        profile = _by_pin(call, paths, address, fingerprints, server_name)
     save_config(paths, _with(config, name, profile))
     return Answer(
         f"profile {name!r} is written; store its token next",
@@ -130,14 +136,22 @@ def _by_system(address: tuple[str, ...], server_name: str) -> Profile:
 
 
 def _by_pin(
-    call: Call, paths: Paths, address: tuple[str, ...], fingerprint: str, server_name: str
+    call: Call,
+    paths: Paths,
+    address: tuple[str, ...],
+    fingerprints: tuple[str, ...],
+    server_name: str,
 ) -> Profile:
+    from itertools import zip_longest
+
     from pveops.config.profiles import Profile
 
-    endpoints = []
-    for position, each in enumerate(_checked(address)):
-        given = fingerprint if position == 0 else ""
-        endpoints.append(_pin(call, paths, each, given, server_name))
+    if len(fingerprints) > len(address):
+        raise UsageError(f"{len(fingerprints)} fingerprints for {len(address)} servers")
+    endpoints = [
+        _pin(call, paths, each, given, server_name)
+        for each, given in zip_longest(_checked(address), fingerprints, fillvalue="")
+    ]
     return Profile(endpoints=tuple(endpoints), trust="pin")
 
 
@@ -180,7 +194,8 @@ def _confirm(call: Call, address: str, info: CertificateInfo) -> None:
         # Not told here: whoever reads it from us has not compared it with the node.
         raise PolicyRefusedError(
             f"a person has to compare the certificate of {address} with the node's own",
-            hint="on the node: `pvenode cert info`; then a person gives it with --fingerprint",
+            hint="on the node: `pvenode cert info`; then a person gives it with --fingerprint, "
+            "once for each HOST, in their order",
             details={"address": address},
         )
     call.stderr.write(

@@ -150,15 +150,23 @@ def send_code(call: Call, plan: str) -> Answer:
     """Send a fresh consent code for an open plan to the person; the one before is void."""
     from pveops.engine.apply import load_plan
     from pveops.engine.change import send_consent_code
-    from pveops.errors import ConfigError, StalePlanError
+    from pveops.errors import ConfigError, ConsentInvalidError, StalePlanError
 
     follow_plan(call, plan)
     session = call.wiring.session()
     row, found = load_plan(session, plan)
     state = _state(row, call.clock.now())
+    if row.run:
+        raise StalePlanError(f"{row.id} was applied already", hint=f"pve run show {row.run}")
     if state != "open":
         raise StalePlanError(f"{row.id} is {state}", hint="ask for the operation again")
-    if send_consent_code(session, row, found) == "no-sender":
+    sent = send_consent_code(session, row, found)
+    if sent == "signature":
+        raise ConsentInvalidError(
+            f"the policy asks for a signature to tier {found.tier}; no code is enough",
+            hint=f"pve plan challenge {row.id}",
+        )
+    if sent == "no-sender":
         raise ConfigError(
             "no way to send a code is configured (consent.sender of the profile)",
             hint=f"a person at a terminal of this machine: pve-apply {row.id}",

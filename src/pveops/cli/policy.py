@@ -63,7 +63,7 @@ def show_policy(call: Call) -> Answer:
         f"{state}; policy {policy.digest} from {source}",
         data={"is_frozen": is_frozen, "digest": policy.digest, "policy": plain(policy)},
         blocks=(Facts(by_actor), Facts(rules), Lines((_whose(call, place),))),
-        next=("pve policy unfreeze   # a person, at a terminal",) if is_frozen else (),
+        next=(_unfreezing(call),) if is_frozen else (),
     )
 
 
@@ -103,19 +103,24 @@ def check_policy(call: Call, operation: str, guests: tuple[str, ...], kind: str 
     Reads and changes nothing in the cluster; what an operation's own checks would find is not
     part of it.
     """
-    from pveops.domain.inventory import read_inventory
+    from pveops.domain.inventory import get_node, read_inventory
     from pveops.domain.selection import resolve_guest
     from pveops.engine.gate import judge_guests
     from pveops.operations.catalog import get_operation
+    from pveops.operations.operation import Targets
     from pveops.operations.plan import Target
 
     row, session = get_operation(operation), call.wiring.session()
     actor = session.actor._replace(kind=kind or session.actor.kind)  # type: ignore[arg-type]
     inventory = read_inventory(session.reader) if guests else None
-    found = [resolve_guest(inventory, name) for name in guests] if inventory else []
-    targets = [
-        Target(g.kind, str(g.vmid), g.name, g.node, tags=g.tags, pool=g.pool) for g in found
-    ]
+    if inventory and row.targets is Targets.NODE:
+        nodes = [get_node(inventory, name) for name in guests]
+        targets = [Target("node", name, name, name) for name in nodes]
+    else:
+        found = [resolve_guest(inventory, name) for name in guests] if inventory else []
+        targets = [
+            Target(g.kind, str(g.vmid), g.name, g.node, tags=g.tags, pool=g.pool) for g in found
+        ]
     if not row.is_change:
         return Answer(f"at once: {row.id} only looks, and the policy says nothing about that")
     verdict = judge_guests(session, row, targets, actor)
@@ -140,7 +145,12 @@ def explain(call: Call, verdict: Verdict, tier: int, kind: str) -> tuple[str, ..
     policy, file = call.wiring.policy, call.wiring.paths.policy_file
     rules = getattr(policy.actors, kind)
     lines = [f"tier {tier} by the catalogue"]
-    lines += [f"one tier up: {reason}" for reason in verdict.reasons[1:] if verdict.tier > tier]
+    up = "one tier up: "
+    lines += [
+        f"{'' if reason.startswith('a standing grant') else up}{reason}"
+        for reason in verdict.reasons[1:]
+        if verdict.tier > tier
+    ]
     lines += [reason for reason in verdict.reasons[1:] if verdict.tier <= tier]
     if verdict.tier:
         lines.append(
@@ -185,7 +195,7 @@ def freeze(call: Call) -> Answer:
         "frozen: no change is carried out until a person lifts it; what is running goes on",
         changed=False,
         data={"is_frozen": True},
-        next=("pve policy unfreeze   # a person, at a terminal",),
+        next=(_unfreezing(call),),
     )
 
 
@@ -200,6 +210,12 @@ def unfreeze(call: Call) -> Answer:
     _record(call, "unfreeze")
     path.unlink(missing_ok=True)
     return Answer("changes are let through again", data={"is_frozen": False})
+
+
+def _unfreezing(call: Call) -> str:
+    """Who may do it is told with it."""
+    who = "root, on the broker's machine" if call.is_brokered else "a person, at a terminal"
+    return f"pve policy unfreeze   # {who}"
 
 
 def _check_may_unfreeze(call: Call) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pveops.cli.answer import Answer, Facts
-from pveops.errors import ConfigError, PolicyRefusedError, RefusedError, UsageError
+from pveops.errors import ConfigError, PolicyRefusedError, PveopsError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -27,6 +27,7 @@ def rotate_token(call: Call, *, tier: int, login: str, days: int, is_resumed: bo
     own = _token_of(profile, tier)
     _check_person(call)
     site = _site(call, name, own, login)
+    _log_in(site, login)
     ended = resume(site) if is_resumed else rotate(site, days)
     return _tell(ended, name)
 
@@ -57,6 +58,22 @@ def _check_person(call: Call) -> None:
         from pveops.errors import FrozenError
 
         raise FrozenError("all changes are frozen")
+
+
+def _log_in(site: Site, login: str) -> None:
+    """Raises AuthenticationError in words about the password, before anything is begun."""
+    from pveops.errors import AuthenticationError
+
+    try:
+        site.calls.list_tokens(login)
+    except AuthenticationError as error:
+        raise AuthenticationError(
+            f"the password of {login} was not accepted",
+            hint="pve secrets rotate --login USER@REALM   # and the password of that user",
+            details=error.details,
+        ) from error
+    except PveopsError:
+        return  # the rotation tells
 
 
 def _site(call: Call, name: str, profile: Profile, login: str) -> Site:

@@ -19,7 +19,8 @@ def tell_status(profile: str, found: Sequence[tuple[int, SecretStatus]], now: fl
     from pveops.errors import SecretError
 
     own = found[0][1]
-    if own.problem:
+    has_expired = 0 < own.expires <= now
+    if own.problem and not has_expired:
         # Whoever puts a token into a vault has to know what the record shall say.
         remedy = own.remedy if own.identity else f"{own.remedy}; bound here is {own.binding}"
         raise SecretError(
@@ -37,7 +38,10 @@ def tell_status(profile: str, found: Sequence[tuple[int, SecretStatus]], now: fl
     if warnings:
         blocks += (Lines(tuple(f"warning: {each.message}: {each.remedy}" for each in warnings)),)
     return Answer(
-        f"the profile {profile!r} has the token {own.token_id}; it expires: {_expiry(own, now)}",
+        f"the profile {profile!r} has the token {own.token_id}; it "
+        + ("has expired" if has_expired else f"expires: {_expiry(own, now)}"),
+        code=SecretError.exit_code if has_expired else 0,
+        next=(own.remedy,) if has_expired and own.remedy else (),
         data={
             "profile": profile,
             "token_id": own.token_id,

@@ -11,9 +11,10 @@ from pveops.cli.answer import Answer, Facts
 from pveops.cli.call import Call
 from pveops.cli.commands import Group
 from pveops.cli.secret_status import tell_status
-from pveops.errors import PolicyRefusedError, UsageError
+from pveops.errors import PolicyRefusedError, PveopsError, UsageError
 
 if TYPE_CHECKING:
+    from pveops.config.profiles import Profile
     from pveops.config.secret_input import GivenToken
 
 command = Group("secrets", help="The stored API tokens: add, status, rotate.")
@@ -47,13 +48,17 @@ def add(
     input or a file descriptor. What is read may be the secret alone, or USER@REALM!NAME=SECRET.
     """
     from pveops.config.profiles import choose_profile
-    from pveops.config.secrets import PROTECTS, save_token
+    from pveops.config.secrets import PROTECTS, list_secret_statuses, save_token
 
     paths = call.wiring.paths
     name, profile = choose_profile(paths, call.options.profile)
     if token_id:
         _check_token_id(token_id)
     expiry = _parse_date(expires) if expires else 0
+    if expires and expiry <= call.clock.now():
+        raise UsageError(
+            f"a token that expired on {expires} is of no use", hint="make one in PVE that lasts"
+        )
     given = _read(call, from_stdin=from_stdin, fd=fd)
     if token_id and given.token_id and given.token_id != token_id:
         raise UsageError(f"what was given is for {given.token_id}, not for {token_id}")
@@ -61,6 +66,9 @@ def add(
     if not token_id:
         raise UsageError("which token?", hint="pve secrets add agent@pve!ops")
     _refuse_root(token_id)
+    statuses = list_secret_statuses(paths, name, profile, call.clock.now())
+    before = dict(statuses)[tier].token_id if tier in dict(statuses) else ""
+    tried = _try_out(call, name, profile, token_id, given.secret)
     path = save_token(
         paths,
         name,
@@ -72,11 +80,47 @@ def add(
         tier=tier,
     )
     return Answer(
-        f"the token {token_id} is stored for the profile {name!r}",
-        data={"token_id": token_id, "profile": name, "file": str(path)},
-        blocks=(Facts((("file", str(path)), ("note", PROTECTS))),),
+        f"the token {token_id} is stored for the profile {name!r}"
+        + (f"; it replaces {before}" if before else ""),
+        data={
+            "token_id": token_id,
+            "profile": name,
+            "file": str(path),
+            "replaces": before or None,
+            "tried": tried,
+        },
+        blocks=(Facts((("file", str(path)), ("tried", tried), ("note", PROTECTS))),),
         next=("pve doctor", "pve status"),
     )
+
+
+def _try_out(call: Call, name: str, profile: Profile, token_id: str, secret: str) -> str:
+    """Use the token once, before it takes another's place; in words, how that went.
+
+    Raises AuthenticationError when PVE does not accept it.
+    """
+    from pveops.api.auth import Authenticated, Secret, TokenAuth
+    from pveops.api.client import Client
+    from pveops.api.decorators import ReadOnly
+    from pveops.cli.connection import open_transport
+    from pveops.errors import AuthenticationError
+    from pveops.redact import register_secret
+
+    register_secret(secret)
+    try:
+        transport = open_transport(call, call.wiring, name, profile)
+        auth = TokenAuth(token_id, Secret(secret))
+        Client(ReadOnly(Authenticated(transport, auth)), call.clock).version()
+    except AuthenticationError as error:
+        raise AuthenticationError(
+            f"PVE does not accept this secret for {token_id}; nothing was stored",
+            hint="look at the token's expiry and its user in PVE; a secret that is lost cannot be "
+            "read again, so make a new token",
+            details=error.details,
+        ) from error
+    except PveopsError as error:
+        return f"not tried, so `pve doctor` has to: {error.message}"
+    return "PVE accepts it"
 
 
 def _check_token_id(text: str) -> None:

@@ -19,23 +19,38 @@ if TYPE_CHECKING:
 LASTS_S = 900
 
 
-def note_free_text(call: Call) -> None:
-    """Remember that the caller is being shown such text."""
+def note_free_text(call: Call, command: str) -> None:
+    """Remember that the caller is being shown such text, by which command."""
     from pveops.config.paths import write_private_file
 
     try:
-        write_private_file(_file(call), f"{call.clock.now():.0f}\n".encode())
+        write_private_file(_file(call), f"{call.clock.now():.0f} {command}\n".encode())
     except ConfigError:
         return
 
 
 def has_read_free_text(call: Call) -> bool:
     """Whether the caller was shown such text within the last 15 minutes."""
+    return bool(tell_free_text(call))
+
+
+def tell_free_text(call: Call) -> str:
+    """Until when such text counts, and what it was shown with, in words; empty: it does not."""
+    import time
+
     try:
-        noted = float(_file(call).read_text(encoding="ascii"))
+        noted, _, command = _file(call).read_text(encoding="ascii").strip().partition(" ")
+        until = float(noted) + LASTS_S
     except (OSError, ValueError):
-        return False
-    return call.clock.now() - noted < LASTS_S
+        return ""
+    if call.clock.now() >= until:
+        return ""
+    from pveops.operations.catalog import OPERATIONS
+
+    # The account that is held higher can write this file: only what is a command of ours is told.
+    known = next((row.command for row in OPERATIONS if row.id == command), "")
+    after = f", after `pve {known}`" if known else ""
+    return f"until {time.strftime('%H:%M UTC', time.gmtime(until))}{after}"
 
 
 def _file(call: Call) -> Path:

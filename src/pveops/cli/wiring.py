@@ -205,9 +205,14 @@ class Wiring:
             return None
         from pveops.config.private_files import read_private_file
 
-        return read_private_file(
-            file, "the approval key", "delete it, and make it again: pve plan approval-key"
-        ).strip()
+        again = f"delete {file}, and make it again: pve plan approval-key"
+        key = read_private_file(file, "the approval key", again).strip()
+        from pveops.engine.consent_receipt import is_key
+        from pveops.errors import ConfigError
+
+        if not is_key(key):
+            raise ConfigError(f"the approval key {file} is no key of 64 hex digits", hint=again)
+        return key
 
     @property
     def own_schema(self) -> Path:
@@ -216,11 +221,12 @@ class Wiring:
 
     def _actor(self) -> Actor:
         """Who asks. A profile can take the person away from a caller, and never gives it."""
-        from pveops.cli.taint import has_read_free_text
+        from pveops.cli.taint import tell_free_text
 
         actor, default = self._call.actor, self.connection.actor
-        has_read = actor.has_read_free_text or has_read_free_text(self._call)
-        actor = actor._replace(has_read_free_text=has_read)
+        told = tell_free_text(self._call)
+        has_read = actor.has_read_free_text or bool(told)
+        actor = actor._replace(has_read_free_text=has_read, free_text=told)
         if default == "auto" or actor.kind == "unattended":
             return actor
         return actor._replace(kind=default)

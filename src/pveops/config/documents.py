@@ -152,8 +152,10 @@ def _refuse_duplicates(root: Any, label: str) -> None:
         for key, value in node.value:
             waiting.append(value)
             line = key.start_mark.line + 1
-            first = lines.setdefault((key.tag, str(key.value)), line)
-            if first != line and key.tag != _MERGE:
+            name = (key.tag, str(key.value))
+            first = lines.get(name)
+            lines[name] = line
+            if first is not None and key.tag != _MERGE:
                 raise ConfigError(
                     f"{label}, line {line}: {key.value!r} stands in line {first} already",
                     hint="keep one of the two",

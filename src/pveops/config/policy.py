@@ -140,6 +140,10 @@ class ConsentRules(_Part, frozen=True):
     min_level: MinLevels = MinLevels()
     allowed_signers: FilePath = ""
     """A file of OpenSSH's form (`ssh-keygen -Y`, ALLOWED SIGNERS) with whose signatures count."""
+    max_open: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+    """How many plans of one caller, who is no person, may wait for consent at a time."""
+    max_messages_per_hour: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 30
+    """How many messages with codes go out within an hour, whoever asks."""
     receipts: bool = True
     """Whether approvals count that an agent's own prompt gave, through the plugin (level G2)."""
 
@@ -216,8 +220,8 @@ class Grant(_Part, frozen=True):
 
     def is_valid(self, now: float) -> bool:
         """Whether its last day has not passed."""
-        end = datetime.strptime(self.until, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
-        return now < end.timestamp()
+        last = datetime.strptime(self.until, "%Y-%m-%d").replace(tzinfo=UTC)
+        return now < last.timestamp() + _DAY_S
 
 
 class AuditRules(_Part, frozen=True):

@@ -9,28 +9,24 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from pveops.engine.consent import check_code
-from pveops.engine.consent_receipt import check_receipt
-from pveops.engine.consent_signature import check_signature
+from pveops.engine.approve import Consent, approve, check_marks, held_by, lock_keys
 from pveops.engine.course import Course, Ending, is_begun, is_settled, prolong
 from pveops.engine.executor import ItemRun
-from pveops.engine.gate import Verdict, judge_plan
+from pveops.engine.gate import judge_plan
 from pveops.engine.outcome import PARTIAL, ItemOutcome, Receipt, is_open, sum_up
 from pveops.engine.pool import IN_ALL, PER_NODE
 from pveops.engine.process import hold_run, is_carried, own_mark
-from pveops.engine.same_cluster import is_same_cluster, list_fingerprints
+from pveops.engine.same_cluster import is_same_cluster
 from pveops.engine.session import Session
 from pveops.engine.stages import run_in_stages
 from pveops.engine.store import Entry, PlanRow, RunRow
 from pveops.engine.tools import Tools
 from pveops.errors import (
     ConflictError,
-    ConsentInvalidError,
-    ConsentRequiredError,
     FrozenError,
     OutcomeUnknownError,
     PolicyRefusedError,
@@ -39,34 +35,12 @@ from pveops.errors import (
     StoreError,
 )
 from pveops.operations.catalog import get_operation
-from pveops.operations.operation import Tier
 from pveops.operations.plan import Item, Plan, canonical_json, decode_plan, plan_hash, plan_id
 
 if TYPE_CHECKING:
-    from pveops.config.policy import Level
+    pass
 
 _KEEPS_LOCKS = frozenset({"unknown", "pending"})
-
-
-ConsentKind = Literal["policy", "grant", "terminal", "code", "receipt", "signature"]
-_LEVELS: dict[ConsentKind, Level] = {
-    "terminal": "G1",
-    "code": "G2",
-    "receipt": "G2",
-    "signature": "G4",
-}
-
-
-class Consent(NamedTuple):
-    """How a person agreed, or why nobody had to.
-
-    kind: `policy` (the gate lets it through), `grant` (a standing grant does), `terminal` (asked
-    in place, G1), `code` (G2), `receipt` (an agent's own prompt, G2), `signature` (G4).
-    text: the code, what the person typed, the receipt, or the signature.
-    """
-
-    kind: ConsentKind
-    text: str = ""
 
 
 def store_plan(session: Session, plan: Plan) -> PlanRow:
@@ -105,28 +79,26 @@ def apply_plan(
     plan_id_: str,
     consent: Consent,
     on_claimed: Callable[[str], None] | None = None,
+    *,
+    is_fresh: bool = False,
 ) -> Receipt:
     """Execute a stored plan once and give its receipt.
 
-    on_claimed: told the run's id as soon as it exists.
+    on_claimed: told the run's id as soon as it exists. is_fresh: the plan was made just now, and
+    its guests need not be looked up again for what the policy goes by.
     Raises before anything was sent: NotFoundError, StalePlanError (expired, or used), FrozenError,
     PolicyRefusedError, ConsentRequiredError, ConsentInvalidError, ConflictError (a target is being
     worked on). What happens after the claim is told by the receipt, not by exceptions, but for
     OutcomeUnknownError when there can be none: the store is broken.
     """
     row, plan = load_plan(session, plan_id_)
-    try:
-        _check_open(session, row, plan)
-        verdict = judge_plan(session, plan)
-        _check_consent(session, row, plan, verdict, consent)
-        tools = session.tools(plan.tier)  # a token that is not there spends no plan
-    except PveopsError as error:
-        _record_refusal(session, row, plan, error)
-        raise
     run_id = "run_" + secrets.token_hex(5)
     with hold_run(session.store.folder, run_id):
         try:
-            run = _claim(session, row, plan, consent, run_id)
+            _check_open(session, row, plan)
+            if not is_fresh:
+                check_marks(session, plan)
+            tools, run = approve(session, row, plan, consent, run_id)
         except PveopsError as error:
             _record_refusal(session, row, plan, error)
             raise
@@ -271,96 +243,6 @@ def _check_open(session: Session, row: PlanRow, plan: Plan) -> None:
         raise FrozenError("all changes are frozen")
 
 
-def _check_consent(
-    session: Session, row: PlanRow, plan: Plan, verdict: Verdict, consent: Consent
-) -> None:
-    if verdict.action == "deny":
-        raise PolicyRefusedError(f"the policy denies it: {'; '.join(verdict.reasons)}")
-    _check_level(session, plan, verdict, consent)
-    if consent.kind == "code":
-        check_code(session.store, row, consent.text, now=session.clock.now())
-        return
-    if consent.kind == "receipt":
-        check_receipt(session.receipt_key, row, consent.text, now=session.clock.now())
-        return
-    if consent.kind == "signature":
-        check_signature(session.policy.consent.allowed_signers, row, plan, consent.text)
-        return
-    if consent.kind == "terminal":
-        _check_typed(plan, verdict, consent.text)
-        return
-    if verdict.action != "at_once":
-        raise ConsentRequiredError(
-            f"{row.id} needs a person's consent", hint=f"pve-apply {row.id} --code CODE"
-        )
-
-
-def _check_level(session: Session, plan: Plan, verdict: Verdict, consent: Consent) -> None:
-    """Whether that way of consenting is strong enough for the tier."""
-    level = _LEVELS.get(consent.kind)
-    tier = max(plan.tier, verdict.tier)
-    wanted = session.policy.consent.level_for(tier)
-    if level is not None and level < wanted:
-        raise ConsentInvalidError(
-            f"the policy asks for consent of level {wanted} to tier {tier}",
-            hint="a signature, made on another machine: docs/howto/consent.md"
-            if wanted == "G4"
-            else "a code: docs/howto/consent.md",
-        )
-
-
-def _check_typed(plan: Plan, verdict: Verdict, text: str) -> None:
-    """Level G1: `yes` for tier 2, the guest's name for tier 3."""
-    if not verdict.terminal_is_enough:
-        raise ConsentInvalidError("the policy asks for more than a word typed at a terminal")
-    if plan.tier >= Tier.IRREVERSIBLE:
-        wanted = plan.items[0].target.name if len(plan.items) == 1 else str(len(plan.items))
-    else:
-        wanted = "yes"
-    if text.strip() != wanted:
-        raise ConsentInvalidError(f"not confirmed: {wanted!r} was not typed; nothing was changed")
-
-
-def _claim(session: Session, row: PlanRow, plan: Plan, consent: Consent, run_id: str) -> RunRow:
-    mark = own_mark()
-    run = RunRow(
-        id=run_id,
-        plan=row.id,
-        state="running",
-        consent=consent.kind,
-        created=int(session.clock.now()),
-        ended=None,
-        pid=mark.pid,
-        pid_started=mark.started,
-        host=mark.host,
-        receipt=None,
-    )
-    keys = _lock_keys(session, plan.items)
-    obstacle = session.store.claim(run, keys, spends_consent=consent.kind == "code")
-    if obstacle is None:
-        return run
-    if obstacle.startswith("lock:"):
-        raise _held_by(obstacle.rpartition(":")[2])
-    if obstacle == "consent":
-        raise ConsentInvalidError(f"the code for {row.id} was spent already")
-    raise StalePlanError(f"{row.id} was applied already; a plan is applied once")
-
-
-def _lock_keys(session: Session, items: Sequence[Item]) -> tuple[str, ...]:
-    """Each target once for every fingerprint of the cluster."""
-    places = sorted(list_fingerprints(session))
-    keys = (f"{place}/{item.target.lock_key}" for item in items for place in places)
-    return tuple(dict.fromkeys(keys))
-
-
-def _held_by(other: str) -> ConflictError:
-    return ConflictError(
-        f"another run works on the same target: {other}",
-        hint=f"`pve run wait {other}`; if its process is gone, `pve run resume {other}`",
-        details={"run": other},
-    )
-
-
 def _record_refusal(session: Session, row: PlanRow, plan: Plan, error: PveopsError) -> None:
     session.audit.append(
         "refused",
@@ -382,11 +264,11 @@ def _adopt(session: Session, run: RunRow, left: Sequence[Item]) -> None:
     """left: the items of which it is not known yet what becomes of them."""
     mark = own_mark()
     if run.state == "ended":
-        obstacle = session.store.reopen_run(run, _lock_keys(session, left))
+        obstacle = session.store.reopen_run(run, lock_keys(session, left))
         if obstacle == "run":
             raise _picked_up(run)
         if obstacle is not None:
-            raise _held_by(obstacle.rpartition(":")[2])
+            raise held_by(obstacle.rpartition(":")[2])
         run = run._replace(state="running")
     heir = run._replace(pid=mark.pid, pid_started=mark.started, host=mark.host)
     if not session.store.adopt_run(run, heir):

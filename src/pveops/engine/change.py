@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from pveops.engine.apply import Consent, apply_plan, store_plan
+from pveops.engine.apply import apply_plan, store_plan
+from pveops.engine.approve import Consent
 from pveops.engine.card import render_card
 from pveops.engine.consent import send_code
 from pveops.engine.gate import Verdict
@@ -16,15 +17,16 @@ from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask, Proposal, propose
 from pveops.engine.session import Session
 from pveops.engine.store import PlanRow
-from pveops.errors import ConfigError, ConsentInvalidError, PolicyRefusedError
-from pveops.operations.plan import Plan
+from pveops.errors import ConfigError, ConsentInvalidError, PolicyRefusedError, StoreError
+from pveops.operations.operation import Tier
+from pveops.operations.plan import Plan, decode_plan
 from pveops.sanitize import neutralize_markup
 
 Confirm = Callable[[Plan, str, Verdict], str | None]
 """Shows a plan (with its id) to the person at the terminal and gives what was typed; None when
 the person walked away."""
 
-CodeState = Literal["", "sent", "no-sender", "failed", "withheld"]
+CodeState = Literal["", "sent", "no-sender", "failed", "signature", "withheld"]
 
 
 class Change(NamedTuple):
@@ -68,10 +70,12 @@ def request_change(
             f"the policy denies {plan.operation} to {session.actor.label}: {decisive}{more}",
             hint="see the rules with `pve policy show`",
         )
+    if verdict.action == "consent" and session.actor.kind != "person":
+        _refuse_many(session, plan)
     row = store_plan(session, plan)
     if verdict.action == "at_once":
         consent = Consent("grant" if verdict.is_granted else "policy")
-        receipt = apply_plan(session, row.id, consent, on_claimed)
+        receipt = apply_plan(session, row.id, consent, on_claimed, is_fresh=True)
         return Change(proposal, row.id, receipt)
     if confirm is not None and session.actor.kind == "person" and verdict.terminal_is_enough:
         typed = confirm(plan, row.id, verdict)
@@ -84,6 +88,32 @@ def request_change(
     return _ask_for_consent(session, proposal, row, plan)
 
 
+def _refuse_many(session: Session, plan: Plan) -> None:
+    """Raises PolicyRefusedError when enough plans of the caller wait for a person."""
+    waiting = [
+        row.id
+        for row in session.store.list_open_plans(session.clock.now())
+        if _asker_of(row) == plan.actor
+    ]
+    most = session.policy.consent.max_open
+    if len(waiting) >= most:
+        raise PolicyRefusedError(
+            f"{len(waiting)} plans of {plan.actor} wait for consent already; the policy allows "
+            f"{most} (`consent.max_open`)",
+            hint=f"cancel what is not wanted: `pve plan list`, `pve plan cancel {waiting[0]}`; "
+            "or wait for the person",
+        )
+
+
+def _asker_of(row: PlanRow) -> str:
+    """Whose consent-needing plan it is; empty for one that needs none, or cannot be read."""
+    try:
+        plan = decode_plan(row.json)
+    except StoreError:
+        return ""
+    return plan.actor if plan.tier >= Tier.DISRUPTIVE else ""
+
+
 def _ask_for_consent(session: Session, proposal: Proposal, row: PlanRow, plan: Plan) -> Change:
     try:
         state = send_consent_code(session, row, plan)
@@ -93,10 +123,12 @@ def _ask_for_consent(session: Session, proposal: Proposal, row: PlanRow, plan: P
 
 
 def send_consent_code(session: Session, row: PlanRow, plan: Plan) -> CodeState:
-    """Send a fresh code for an open plan to the person, with its card.
+    """Send a fresh code for an open plan to the person, with its card; none that is too weak.
 
     Raises ConfigError when the sender fails, ConsentInvalidError after too many codes.
     """
+    if session.policy.consent.level_for(plan.tier) == "G4":
+        return "signature"
     if session.sender is None:
         return "no-sender"
     now = session.clock.now()
@@ -106,8 +138,7 @@ def send_consent_code(session: Session, row: PlanRow, plan: Plan) -> CodeState:
         neutralize_markup(render_card(plan, row.id, now, session.audit.head().hash)),
         session.sender,
         now=now,
-        ttl_s=session.policy.consent.ttl_s,
-        tries=session.policy.consent.tries,
+        rules=session.policy.consent,
     )
     return "sent"
 

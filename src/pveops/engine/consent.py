@@ -10,12 +10,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from typing import TYPE_CHECKING
 
 from pveops.engine.senders import Sender
 from pveops.engine.store import ConsentRow, PlanRow, Store
 from pveops.errors import ConsentInvalidError
 from pveops.redact import register_secret
-from pveops.units import format_duration
+from pveops.units import HOUR_S, format_duration
+
+if TYPE_CHECKING:
+    from pveops.config.policy import ConsentRules
 
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """No 0/O, 1/I/L, U: a code is read aloud and typed."""
@@ -30,13 +34,13 @@ def send_code(
     sender: Sender,
     *,
     now: float,
-    ttl_s: int,
-    tries: int,
+    rules: ConsentRules,
 ) -> None:
     """Make a code for `plan`, keep its hash, and send it with the card.
 
     The hash is stored before the message goes out, so that a code that arrived always works.
-    Raises ConfigError when the sender fails, ConsentInvalidError after too many codes.
+    Raises ConfigError when the sender fails, ConsentInvalidError after too many codes: for this
+    plan, or for all of them within an hour.
     """
     before = store.find_consent(plan.id)
     sent = before.sent if before else 0
@@ -50,20 +54,28 @@ def send_code(
     code = "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH))
     register_secret(code)
     salt = secrets.token_bytes(16)
-    store.put_consent(
+    is_kept = store.put_consent(
         ConsentRow(
             plan=plan.id,
             plan_hash=plan.hash,
             salt=salt,
             code_hash=_hash(code, salt, plan.hash),
             created=int(now),
-            expires=min(int(now) + ttl_s, plan.expires),
-            tries_left=tries,
+            expires=min(int(now) + rules.ttl_s, plan.expires),
+            tries_left=rules.tries,
             sent=sent + 1,
             spent_at=None,
-        )
+        ),
+        since=now - HOUR_S,
+        most=rules.max_messages_per_hour,
     )
-    left = format_duration(max(0, min(int(now) + ttl_s, plan.expires) - int(now)))
+    if not is_kept:
+        raise ConsentInvalidError(
+            f"{rules.max_messages_per_hour} codes were sent within the last hour, and no more "
+            "will be (`consent.max_messages_per_hour`)",
+            hint=f"wait, then `pve plan code {plan.id}`; `pve plan list` shows what waits",
+        )
+    left = format_duration(max(0, min(int(now) + rules.ttl_s, plan.expires) - int(now)))
     sender(f"{card}\n\ncode: {code[:4]}-{code[4:]}   (for this plan only, {left})\n")
 
 
@@ -92,7 +104,9 @@ def check_code(store: Store, plan: PlanRow, code: str, *, now: float) -> None:
         raise ConsentInvalidError(
             f"that is not the code for {plan.id}; {left} "
             f"{'try is' if left == 1 else 'tries are'} left",
-            hint="ask the person for the code in the message about exactly this plan",
+            hint="ask the person for the code in the message about exactly this plan"
+            if left
+            else f"`{fresh}`",
         )
 
 

@@ -21,10 +21,17 @@ from pveops.engine.store import PlanRow
 from pveops.errors import ConsentInvalidError
 
 MAX_LIFE_S = 600
+_KEY_BYTES = 32
+_KEY = re.compile(rb"[0-9a-f]{64}")
 _FORM = re.compile(
     r"(?P<body>pr1\.(?P<hash>[0-9a-f]{64})\.(?P<expires>[0-9]{1,12})\.(?P<who>(?:[0-9a-f]{2}){1,64})"
     r"\.(?P<nonce>[0-9a-f]{32}))\.(?P<mac>[0-9a-f]{64})"
 )
+
+
+def is_key(text: bytes) -> bool:
+    """Whether it is a key as `pve plan approval-key` makes it: 32 bytes, in hex."""
+    return _KEY.fullmatch(text) is not None
 
 
 def make_receipt(key: bytes, plan_hash: str, approver: str, expires: int) -> str:
@@ -36,7 +43,7 @@ def make_receipt(key: bytes, plan_hash: str, approver: str, expires: int) -> str
 
 def check_receipt(key: bytes | None, row: PlanRow, receipt: str, *, now: float) -> str:
     """Who allowed exactly this plan. Spent with the plan. Raises ConsentInvalidError."""
-    if key is None:
+    if key is None or len(key) < _KEY_BYTES:
         raise ConsentInvalidError(
             "approvals of an agent's prompt do not count here",
             hint="`pve plan approval-key` makes the key that the plugin signs with",

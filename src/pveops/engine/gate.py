@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from pveops.engine.marks import marks_changed
 from pveops.operations.catalog import get_operation
 from pveops.operations.guest_exec import split_command
 from pveops.operations.operation import Operation, Tier
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pveops.config.policy import Grant, Policy
     from pveops.context import Actor
     from pveops.engine.session import Session
+    from pveops.engine.store import Count
 
 Action = Literal["at_once", "consent", "deny"]
 _UNATTENDED = "nobody attends the caller"
@@ -45,18 +47,19 @@ def judge(
     """The verdict on an operation about to be planned."""
     now = session.clock.now()
     is_person = session.actor.kind == "person"
-    recent = 0 if is_person else session.store.count_unasked_runs(now - HOUR_S)
+    recent = 0 if is_person else session.store.count_runs("policy", now - HOUR_S).number
+    grant = _find_grant(session, operation, _touched(items), now)
     return judge_targets(
         session.policy,
         session.actor,
         operation,
         _touched(items),
         params,
-        raises=_raises(items),
+        raises=_raises(session.policy, items, grant),
         recent_changes=recent,
         has_channel=session.sender is not None,
         now=now,
-        grant=_find_grant(session, operation, _touched(items), now),
+        grant=grant,
     )
 
 
@@ -71,7 +74,7 @@ def _find_grant(
             and grant.is_valid(now)
             and len(targets) <= grant.max_targets
             and all(_is_granted(grant, target) for target in targets)
-            and session.store.count_granted_runs(operation.id, now - DAY_S) < grant.per_day
+            and session.store.count_runs("grant", now - DAY_S, operation.id).number < grant.per_day
         ):
             return grant
     return None
@@ -99,21 +102,27 @@ def judge_guests(
     )
 
 
-def judge_plan(session: Session, plan: Plan) -> Verdict:
-    """The verdict on a stored plan, under the policy of now; its tier never falls."""
+def judge_plan(session: Session, plan: Plan, recent_changes: int = 0) -> Verdict:
+    """The verdict on a stored plan, under the policy of now; its tier never falls.
+
+    recent_changes: as `judge_targets` says; 0 for a plan that a person has agreed to.
+    """
     operation = get_operation(plan.operation)
+    now = session.clock.now()
+    grant = _find_grant(session, operation, _touched(plan.items), now)
     verdict = judge_targets(
         session.policy,
         session.actor,
         operation,
         _touched(plan.items),
         plan.params,
-        raises=_raises(plan.items),
+        raises=_raises(session.policy, plan.items, grant),
+        recent_changes=recent_changes,
         has_channel=session.sender is not None,
-        now=session.clock.now(),
-        grant=_find_grant(session, operation, _touched(plan.items), session.clock.now()),
+        now=now,
+        grant=grant,
     )
-    if verdict.tier >= plan.tier:
+    if verdict.tier >= plan.tier or verdict.action == "deny":
         return verdict
     return _decide(
         session.policy,
@@ -125,14 +134,27 @@ def judge_plan(session: Session, plan: Plan) -> Verdict:
     )
 
 
+def count_for(session: Session, plan: Plan, *, is_granted: bool) -> Count | None:
+    """How often what nobody was asked about was done lately, as far as it is limited."""
+    now = session.clock.now()
+    if is_granted:
+        return session.store.count_runs("grant", now - DAY_S, plan.operation)
+    if session.actor.kind == "person":
+        return None
+    return session.store.count_runs("policy", now - HOUR_S)
+
+
 def _touched(items: Sequence[Item]) -> list[Target]:
     """Whom the items are about."""
     return [item.target for item in items]
 
 
-def _raises(items: Sequence[Item]) -> tuple[str, ...]:
-    """What the decisions themselves found to ask for more consent, each reason once."""
-    return tuple(dict.fromkeys(reason for item in items for reason in item.raises))
+def _raises(policy: Policy, items: Sequence[Item], grant: Grant | None) -> tuple[str, ...]:
+    """What the items themselves are reasons to ask for more consent, each reason once."""
+    found = (
+        reason for item in items for reason in (*item.raises, *marks_changed(policy, item, grant))
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def judge_targets(
@@ -165,11 +187,16 @@ def judge_targets(
     tier = min(Tier.IRREVERSIBLE, operation.tier + (1 if raising else 0))
     reasons = (f"{operation.id} is tier {operation.tier}", *raising)
     verdict = _decide(policy, actor, operation, tier, reasons, has_channel=has_channel)
-    if now is not None and grant is not None and _is_enough(operation, policy, raising):
+    may_be_granted = not _is_denied(policy, actor, operation, verdict)
+    is_enough = may_be_granted and _is_enough(operation, policy, raising)
+    if now is not None and grant is not None and is_enough:
         why = f"a standing grant covers it until {grant.until}"
         verdict = verdict._replace(
             action="at_once", tier=operation.tier, reasons=(reasons[0], why), is_granted=True
         )
+    elif now is not None and grant is not None:
+        why = "a standing grant would cover it, were it not for that"
+        verdict = verdict._replace(reasons=(*verdict.reasons, why))
     unlisted = _unlisted_command(policy, operation, targets, params)
     if unlisted:
         return verdict._replace(action="deny", reasons=(*verdict.reasons, unlisted))
@@ -188,6 +215,18 @@ def _is_enough(operation: Operation, policy: Policy, raising: Sequence[str]) -> 
     return (
         operation.tier <= Tier.DISRUPTIVE and not others and operation.id not in policy.operations
     )
+
+
+def _is_denied(policy: Policy, actor: Actor, operation: Operation, verdict: Verdict) -> bool:
+    """Whether a rule says so that no grant was made against.
+
+    Callers that nobody attends are held a tier higher, where they are denied unless the policy
+    says something else. That is what a grant for them is about.
+    """
+    if verdict.action != "deny":
+        return False
+    rules = getattr(policy.actors, actor.kind)
+    return verdict.tier < Tier.IRREVERSIBLE or rules.action(operation.tier) == "deny"
 
 
 def _unlisted_command(
@@ -223,7 +262,8 @@ def _reasons_to_raise(
     if actor.kind == "unattended":
         yield _UNATTENDED
     if actor.has_read_free_text and actor.kind != "person":
-        yield "the caller has just read text that others wrote"
+        more = f" ({actor.free_text})" if actor.free_text else ""
+        yield f"the caller has just read text that others wrote{more}"
     if actor.kind != "person" and recent_changes >= policy.max_changes_per_hour:
         yield f"{recent_changes} changes were made at once within the last hour"
     if params.get("purge"):

@@ -133,7 +133,12 @@ def _make(site: Site, journal: Journal) -> Journal:
     tokens = site.calls.list_tokens(user)
     if journal.new.partition("!")[2] in tokens:
         return _write(site, journal, step="undoing", reason="the secret of the new token is lost")
-    old = tokens[name]
+    old = tokens.get(name)
+    if old is None:
+        raise NotFoundError(
+            f"PVE has no token {journal.old} any more",
+            hint="make one in PVE, then `pve secrets add`",
+        )
     comment = name_successor(journal.old, old.comment, frozenset(), journal.mark).comment
     secret = site.calls.create(
         journal.new, comment=comment, expire=journal.expires, has_privsep=old.has_privsep

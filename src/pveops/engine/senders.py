@@ -30,6 +30,18 @@ def make_sender(config: ConsentConfig) -> Sender | None:
     return None
 
 
+def find_flaw(config: ConsentConfig) -> str:
+    """What keeps the sender from being run at all; empty: nothing that can be seen beforehand."""
+    import shutil
+
+    program = config.sender[0] if config.sender else "openclaw" if config.openclaw_target else ""
+    # A bare name is looked for in the PATH of whoever sends, which need not be ours.
+    if program and (config.openclaw_target or "/" in program) and not shutil.which(program):
+        return f"{program} is not there, or not executable"
+    file = Path(config.apprise_file).expanduser() if config.apprise_file else None
+    return f"{file} is not there" if file is not None and not file.exists() else ""
+
+
 def command_sender(command: Sequence[str]) -> Sender:
     """A sender that runs `command` with the message on its standard input."""
 

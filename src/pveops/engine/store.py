@@ -94,6 +94,16 @@ def _as_it_was(run: RunRow) -> tuple[object, ...]:
     return run.id, run.state, run.pid, run.pid_started, run.host
 
 
+class Count(NamedTuple):
+    """How many runs of a kind there were when it was decided to make one more."""
+
+    consent: str
+    since: float
+    operation: str
+    """Empty: whatever they did."""
+    number: int
+
+
 class Entry(NamedTuple):
     """One line of a run's journal."""
 
@@ -178,6 +188,11 @@ class Store:
         rows = self._all("SELECT * FROM plans ORDER BY created DESC, id LIMIT ?", limit)
         return tuple(PlanRow(*row) for row in rows)
 
+    def list_open_plans(self, now: float) -> tuple[PlanRow, ...]:
+        """Those that could still be applied, the one that expires first at first."""
+        sql = "SELECT * FROM plans WHERE state = 'open' AND expires > ? ORDER BY expires, id"
+        return tuple(PlanRow(*row) for row in self._all(sql, int(now)))
+
     def cancel_plan(self, plan_id: str) -> bool:
         """Whether the plan was open and is cancelled now."""
         with self._transaction() as db:
@@ -188,10 +203,18 @@ class Store:
 
     # -- consents ------------------------------------------------------------
 
-    def put_consent(self, row: ConsentRow) -> None:
-        """Keep the hash of a new code; the one before it stops being valid."""
+    def put_consent(self, row: ConsentRow, since: float = 0, most: int | None = None) -> bool:
+        """Keep the hash of a new code; the one before it stops being valid.
+
+        False: with this one, more than `most` would have gone out since then.
+        """
         with self._transaction() as db:
+            sql = "SELECT COALESCE(SUM(sent), 0) FROM consents WHERE created >= ? AND plan <> ?"
+            others = int(db.execute(sql, (int(since), row.plan)).fetchone()[0])
+            if most is not None and others + row.sent > most:
+                return False
             db.execute("INSERT OR REPLACE INTO consents VALUES (?,?,?,?,?,?,?,?,?)", row)
+            return True
 
     def find_consent(self, plan_id: str) -> ConsentRow | None:
         """What is known of the code for a plan."""
@@ -208,13 +231,29 @@ class Store:
             )
             return cursor.rowcount == 1
 
+    def give_try_back(self, plan_id: str) -> None:
+        """For a code that was right, while something else stood in the way."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE consents SET tries_left = tries_left + 1 "
+                "WHERE plan = ? AND spent_at IS NULL",
+                (plan_id,),
+            )
+
     # -- runs ----------------------------------------------------------------
 
-    def claim(self, run: RunRow, lock_keys: tuple[str, ...], spends_consent: bool) -> str | None:
+    def claim(
+        self,
+        run: RunRow,
+        lock_keys: tuple[str, ...],
+        spends_consent: bool,
+        count: Count | None = None,
+    ) -> str | None:
         """Make a run of an open plan: plan, consent and locks in one transaction, or nothing.
 
+        count: what was counted when it was decided that this may be done.
         Returns None when the run was made, else why not: `plan` (it is not open any more),
-        `consent` (spent already), or `lock:KEY:RUN`.
+        `consent` (spent already), `count` (there are more runs by now), or `lock:KEY:RUN`.
         """
         with self._transaction() as db:
             cursor = db.execute(
@@ -223,6 +262,9 @@ class Store:
             )
             if cursor.rowcount != 1:
                 return "plan"
+            if count and self.count_runs(*count[:3]).number > count.number:
+                db.execute("ROLLBACK TO attempt")
+                return "count"
             obstacle = self._spend(db, run, spends_consent) or self._take_locks(db, run, lock_keys)
             if obstacle:
                 db.execute("ROLLBACK TO attempt")
@@ -258,18 +300,17 @@ class Store:
             )
             return cursor.rowcount == 1
 
-    def count_unasked_runs(self, since: float) -> int:
-        """How many runs that no person agreed to have begun since then."""
-        sql = "SELECT COUNT(*) FROM runs WHERE consent = 'policy' AND created >= ?"
-        return int(self._one(sql, int(since))[0])
+    def count_runs(self, consent: str, since: float, operation: str = "") -> Count:
+        """How many runs with this kind of consent have begun since then.
 
-    def count_granted_runs(self, operation: str, since: float) -> int:
-        """How many runs of an operation a standing grant has let through since then."""
+        operation: of this one only.
+        """
         sql = (
             "SELECT COUNT(*) FROM runs JOIN plans ON plans.id = runs.plan "
-            "WHERE runs.consent = 'grant' AND plans.operation = ? AND runs.created >= ?"
+            "WHERE runs.consent = ? AND runs.created >= ? AND ? IN ('', plans.operation)"
         )
-        return int(self._one(sql, operation, int(since))[0])
+        number = int(self._one(sql, consent, int(since), operation)[0])
+        return Count(consent, since, operation, number)
 
     def get_run(self, run_id: str) -> RunRow:
         """The run of that id. Raises NotFoundError."""

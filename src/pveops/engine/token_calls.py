@@ -21,6 +21,7 @@ from pveops.domain.token import (
 )
 from pveops.engine.audit import AuditLog
 from pveops.errors import (
+    ConflictError,
     FrozenError,
     NotFoundError,
     OutcomeUnknownError,
@@ -141,11 +142,17 @@ def name_successor(old: str, comment: str, taken: frozenset[str], mark: str) -> 
     """A name that is free, made of the old one; the comment with the rotation's mark.
 
     `ops` is followed by `ops-b`, that by `ops` again, as long as nobody took the name.
+    Raises ConflictError when none is left.
     """
     user, _, name = old.partition("!")
     stem, _, letter = name.rpartition("-")
     base = stem if stem and len(letter) == 1 and "b" <= letter <= "z" else name
-    free = next(each for each in _names(base) if each not in taken)
+    free = next((each for each in _names(base) if each not in taken), None)
+    if free is None:
+        raise ConflictError(
+            f"every name from {base} to {base}-z is taken",
+            hint=f"in PVE, delete those tokens of {user} that nobody uses",
+        )
     kept = comment.partition(" (rotation ")[0]
     return NewToken(f"{user}!{free}", f"{kept} (rotation {mark})".strip())
 

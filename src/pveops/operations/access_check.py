@@ -86,14 +86,23 @@ def _fill(template: str, places: Places) -> tuple[str, ...]:
 
 
 def find_unneeded(
-    operations: Iterable[Operation], release: str, permissions: Permissions
+    operations: Iterable[Operation],
+    release: str,
+    permissions: Permissions,
+    given: frozenset[str] | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """Privileges that are held and that none of the operations needs, with their paths."""
+    """Privileges that are held and that none of the operations needs, with their paths.
+
+    given: what a token for them is given (`operations.grant`); what is needed beside that, it is
+    meant to do without.
+    """
+    held = set().union(*permissions.by_path.values())
     needed = {
         name
         for operation in operations
         for need in needs_of(operation, release)
-        for name in need.names
+        if given is None or need.name in given
+        # What does as well is not needed beside it.
+        for name in (need.names if given is None or need.name not in held else (need.name,))
     }
-    held = set().union(*permissions.by_path.values())
     return {name: permissions.topmost(name) for name in sorted(held - needed)}

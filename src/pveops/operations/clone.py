@@ -131,6 +131,11 @@ def _target_of(case: CloneCase, params: dict[str, Scalar]) -> Target:
         id=str(case.facts.vmid),
         name=case.name,
         node=case.node,
+        tags=tuple(
+            tag
+            for tag in split_tags(case.facts.source.base.config.get("tags"))
+            if tag != TRASH_TAG
+        ),
         pool=str(params.get("pool") or ""),
         is_new=True,
     )

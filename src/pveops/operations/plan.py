@@ -155,6 +155,8 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why this needs more consent than the operation usually does: one tier higher."""
     source: Target | None = None
     """The guest that a new one is made from; the guards are about it."""
+    members: tuple[Target, ...] = ()
+    """The guests that a pool gains or loses, as they are."""
     stage: int = 0
     """Begun only when every item of a lower stage has ended; those of one stage go together."""
 

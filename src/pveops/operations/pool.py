@@ -85,7 +85,7 @@ def decide_members(operation: str, facts: PoolFacts, params: dict[str, Scalar]) 
     undo = _undo(facts, guests, storages, adds=adds)
     headline = f"{'GAINS' if adds else 'LOSES'} {names}"
     decision = _decided(facts, found, headline, (call, goal), undo)
-    return _raised(decision, _uncovered(facts, guests, adds=adds))
+    return _with_members(decision, guests, _uncovered(facts, guests, adds=adds))
 
 
 def _undo(facts: PoolFacts, guests: list[Guest], storages: list[str], *, adds: bool) -> str:
@@ -97,12 +97,18 @@ def _undo(facts: PoolFacts, guests: list[Guest], storages: list[str], *, adds: b
     return f"pve pool {'remove' if adds else 'add'} {facts.name} {' '.join(words)}"
 
 
-def _raised(decision: Decision, reason: str) -> Decision:
+def _with_members(decision: Decision, guests: list[Guest], reason: str) -> Decision:
     import msgspec
 
-    if decision.item is None or not reason:
+    if decision.item is None:
         return decision
-    return decision._replace(item=msgspec.structs.replace(decision.item, raises=(reason,)))
+    members = tuple(
+        Target(guest.kind, str(guest.vmid), guest.name, guest.node, pool=guest.pool)
+        for guest in guests
+    )
+    raises = (reason,) if reason else ()
+    item = msgspec.structs.replace(decision.item, members=members, raises=raises)
+    return decision._replace(item=item)
 
 
 def _check_members(

@@ -8,6 +8,7 @@ cannot be undone.
 from __future__ import annotations
 
 from pveops.domain.address import format_options, parse_options
+from pveops.domain.guest import split_tags
 from pveops.domain.guest_name import check_guest_name
 from pveops.domain.restore_facts import RestoreFacts
 from pveops.errors import NotFoundError, UsageError
@@ -50,6 +51,7 @@ def decide_restore(_operation: str, facts: RestoreFacts, params: dict[str, Scala
         id=str(facts.vmid),
         name=name,
         node=facts.node,
+        tags=split_tags(facts.config.get("tags")),
         pool=str(params.get("pool") or ""),
         is_new=True,
     )

@@ -308,7 +308,8 @@ def test_a_caller_that_has_just_read_free_text_is_held_one_tier_higher(cli, clus
     cluster.machines[103].status = "stopped"
     outcome = cli.run("pve guest start db01")
     assert outcome.code == 3
-    assert "the caller has just read text that others wrote" in outcome.out
+    assert "the caller has just read text that others wrote (until " in outcome.out
+    assert "UTC, after `pve guest show`)" in outcome.out
     cli.clock.sleep(901)
     assert cli.run("pve guest start db01").code == 0
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pveops.config.policy import Policy, Protected, load_policy
+from pveops.config.policy import Grant, Policy, Protected, load_policy
 from pveops.errors import ConfigError
 from pveops.operations.catalog import list_changes
 
@@ -57,7 +57,14 @@ def test_a_file_needs_only_what_it_changes(tmp_path: Path) -> None:
     [
         ("max_target: 3\n", 1, "unknown key 'max_target'; did you mean 'max_targets'?"),
         ("max_targets: 5\nmax_targets: 50\n", 2, "'max_targets' stands in line 1 already"),
+        (
+            "actors: {agent: {tier2: deny, tier2: at_once}}\n",
+            1,
+            "'tier2' stands in line 1 already",
+        ),
         ("max_targets: 0\n", 1, ">= 1"),
+        ("consent:\n  max_open: 0\n", 2, ">= 1"),
+        ("consent:\n  max_messages_per_hour: many\n", 2, "expected a whole number"),
         ("max_targets: many\n", 1, "expected a whole number, got text"),
         (
             "actors:\n  agent:\n    tier2: atonce\n",
@@ -168,3 +175,8 @@ def test_a_protected_guest_is_told_by_its_rule(
 def test_the_digest_tells_policies_apart(tmp_path: Path) -> None:
     assert load(tmp_path, "max_targets: 4\n").digest != Policy().digest
     assert load(tmp_path, "max_targets: 5\n").digest == Policy().digest
+
+
+def test_a_grant_may_last_until_the_last_day_there_is() -> None:
+    grant = Grant(("guest.stop",), "9999-12-31", Protected(tags=("web",)))
+    assert grant.is_valid(1_795_451_294.0)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pveops.engine.apply import Consent, apply_plan
+from pveops.engine.apply import apply_plan
+from pveops.engine.approve import Consent
 from pveops.engine.change import request_change, send_consent_code
 from pveops.engine.request import Ask
 from pveops.errors import ConfigError, ConsentInvalidError, ConsentRequiredError, StalePlanError

@@ -55,6 +55,8 @@ class PolicyFact(NamedTuple):
     is_writable: bool
     """By the account that asks."""
     is_frozen: bool
+    is_brokers: bool = False
+    """The policy that counts lies with a broker; the one here decides nothing."""
 
 
 class StoreFact(NamedTuple):
@@ -143,11 +145,15 @@ def check_expiry(code: str, what: str, expires: int, now: float, fix: str = ROTA
 
 def check_policy(policy: PolicyFact) -> Iterator[Check]:
     """A policy that its subject can edit is a note to itself, and is called one."""
-    if not policy.exists:
+    if policy.is_brokers:
+        yield Check(
+            "ok", "policy.file", "the broker's policy decides; the one here does not count"
+        )
+    elif not policy.exists:
         yield Check("ok", "policy.file", f"the default policy ({policy.digest}) is in force")
     elif not policy.is_writable:
         yield Check("ok", "policy.file", f"policy {policy.digest} in {policy.path}")
-    if policy.is_writable:
+    if policy.is_writable and not policy.is_brokers:
         whose = f"policy {policy.digest}" if policy.exists else "a policy in place of the default"
         message = f"{whose} can be written by this account, so by an agent that runs as it"
         folder = policy.path.rpartition("/")[0]

@@ -98,6 +98,8 @@ def _check_token_expiry(fact: AccessFact, account: Account, now: float) -> Itera
     user, _, name = fact.auth_id.partition("!")
     if not account.token_expires:
         fix = f"pveum user token modify {user} {name} --expire $(date -d +90days +%s)"
+        if fact.stored_expires:
+            fix += "   # the day that was noted when it was stored is not PVE's"
         yield Check("warn", "token.expiry", "PVE lets the token never expire", fix)
     elif account.token_expires != fact.stored_expires:
         yield check_expiry("token.expiry", "the token, by PVE,", account.token_expires, now)
