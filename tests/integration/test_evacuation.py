@@ -25,7 +25,10 @@ def test_a_refused_evacuation_shows_every_guest_with_what_stands_against_it(home
     assert code == 4, out
     assert len(out) <= MAX_CHARS
     assert re.search(r"^105\s+gitlab\s+blocked$", out, re.MULTILINE), out
-    assert "\nproblem vm/105: it is locked (backup)" in out
+    assert out.splitlines()[0].startswith(
+        "error E_PREFLIGHT: gitlab (VM 105 on pve2): it is locked (backup) (and 4 more"
+    )
+    assert "\nproblem vm/120: " in out
     assert re.search(r"^103\s+db01\s+RUNNING 40d, live to pve1", out, re.MULTILINE), out
     assert "--leave 105" in out
     assert home.cluster.effects() == []
