@@ -96,7 +96,7 @@ def test_a_signature_of_exactly_this_plan_lets_it_through_once(
     assert (change.code, world.messages) == ("signature", [])
     receipt = agree(world, change, "signature", signature)
     assert receipt.status == "done"
-    assert receipt.consent == "signature"
+    assert receipt.consent == "signature by anna@example.test"
     with pytest.raises(PveopsError):
         agree(world, change, "signature", signature)
     other = ask(world, "guest.stop", "db01")
