@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from pveops.cli.process import run_call
+from pveops.clock import Clock
 from pveops.config.profiles import ConsentConfig
-from tests.commandline import Outcome, run_line
+from pveops.engine.store import Store
+from pveops.monitor.alerts import Seen
+from pveops.monitor.book import Book
+from pveops.operations.findings import Finding
+from pveops.sim.membership import power_off_node
+from tests.commandline import Outcome, call_of, run_line
 from tests.world import World, make_world
 
 LATER_S = 300
@@ -79,3 +86,72 @@ def test_a_person_is_told_whatever_keeps_the_monitor_from_looking(
     world.cluster.faults.add("refuse", path=r".*", status=status, times=0)
     assert look(world, tmp_path, person).code == 21
     assert person.read()[0].startswith("PROBLEM cluster: ")
+
+
+# -- a clock that was wrong ----------------------------------------------------------
+
+
+class AheadClock(Clock):
+    """A machine's clock that is ahead of the cluster's."""
+
+    def __init__(self, clock: Clock, ahead_s: float) -> None:
+        self._clock = clock
+        self._ahead_s = ahead_s
+
+    def now(self) -> float:
+        return self._clock.now() + self._ahead_s
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
+
+
+@pytest.mark.parametrize("ahead_s", [7200, 365 * 86_400])
+def test_after_a_look_of_a_clock_that_was_ahead_the_monitor_tells_so_and_goes_on(
+    ahead_s: float, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    person = Person(tmp_path)
+    look(world, tmp_path, person)
+    call = call_of(world, tmp_path, "pve monitor run --all", consent=person.consent)
+    call.clock = AheadClock(world.cluster.timeline, ahead_s)
+    run_call(call)
+    assert "from now" in run_line(world, tmp_path, "pve monitor status").out
+    person.read()
+    power_off_node(world.cluster, world.cluster.nodes["pve3"])
+    look(world, tmp_path, person)
+    told = person.read()
+    assert any(line.startswith("PROBLEM node/pve3") for line in told)
+    assert sum("this machine's clock went back" in line for line in told) == 1
+    since = len(world.cluster.journal)
+    look(world, tmp_path, person)
+    assert not any("went back" in line for line in person.read())
+    look(world, tmp_path, person)
+    assert any(line.startswith("cleared clock") for line in person.read())
+    world.cluster.timeline.advance(7 * 3600)
+    look(world, tmp_path, person)
+    assert any("/disks/list" in each["path"] for each in world.cluster.journal[since:])
+    assert "s ago" in run_line(world, tmp_path, "pve monitor status").out.splitlines()[0]
+
+
+def test_a_clock_that_was_ahead_lets_no_silence_last_longer(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.sqlite3")
+    book, day = Book(store, "home"), 86_400
+    book.enter(Seen(100 * day, ()), ())
+    book.silence("storage.*", 130 * day, "", 100 * day)
+    book.enter(Seen(day, ()), ())
+    assert book.read().silences[0].until == 31 * day
+    assert book.read().looked == day
+
+
+def test_of_two_looks_at_once_the_later_begun_counts_however_long_the_other_took(
+    tmp_path: Path,
+) -> None:
+    book = Book(Store(tmp_path / "store.sqlite3"), "home")
+    finding = Finding("storage.full", "block", "storage/local", "full")
+    book.enter(Seen(2000, (finding,)), ())
+    assert book.enter(Seen(1000, ()), (), now=2100) == ()
+    assert book.read().looked == 2000
+    assert [alert.gone for alert in book.read().alerts] == [0]

@@ -91,8 +91,9 @@ def run(call: Call, is_whole: bool, tell: bool, quiet_word: str) -> Answer | Wri
     sender = sender_of(call) if tell else None
     now = int(call.clock.now())
     limits, rules = limits_of(call), _rules(call)
-    found = survey(call.wiring.reader, now, limits, book.read_memory(), is_whole=is_whole)
-    news = book.enter(found.seen, found.blind, rules, memory=found.memory, is_sent=tell)
+    found = survey(call.wiring.reader, now, limits, book.read_memory(now), is_whole=is_whole)
+    after = int(call.clock.now())
+    news = book.enter(found.seen, found.blind, rules, memory=found.memory, is_sent=tell, now=after)
     page = book.read()
     code = 0 if quiet_word else _code_of(page.alerts)
     if sender is not None and page.untold:
@@ -138,7 +139,7 @@ def status(call: Call) -> Answer:
     seen = tuple(f"blind spot: {text}" for text in page.blind)
     quiet = tuple(f"silenced: {each.pattern} {each.why}".rstrip() for each in silences)
     return Answer(
-        _verdict(page.alerts, None) + f"; looked {_ago(call, page)} ago",
+        f"{_verdict(page.alerts, None)}; {_looked(call, page)}",
         blocks=(Listing(open_, item, _FIELDS, _COLUMNS), Lines((*quiet, *seen))),
         beside={"looked": page.looked, "blind_spots": list(page.blind)},
     )
@@ -303,7 +304,11 @@ def _next(news: Sequence[News]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(remedies))[:3]
 
 
-def _ago(call: Call, page: Page) -> str:
+def _looked(call: Call, page: Page) -> str:
     from pveops.units import format_duration
 
-    return format_duration(max(0, int(call.clock.now()) - page.looked))
+    now = int(call.clock.now())
+    if page.is_ahead(now):
+        ahead = format_duration(page.looked - now)
+        return f"last looked {ahead} from now: this machine's clock was or is wrong"
+    return f"looked {format_duration(max(0, now - page.looked))} ago"

@@ -7,15 +7,30 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pveops.errors import NotFoundError, UsageError
-from pveops.monitor.alerts import Alert, News, Rules, Seen, Silence, advance
+from pveops.monitor.alerts import (
+    Alert,
+    News,
+    Rules,
+    Seen,
+    Silence,
+    advance,
+    alert_id,
+    family_of,
+)
 from pveops.monitor.guest_notes import GuestNote
 from pveops.monitor.parts import Part, merge_parts
 from pveops.monitor.survey import NOTHING, Memory
+from pveops.operations.findings import Finding
+from pveops.units import DAY_S, format_duration
 
 if TYPE_CHECKING:
     from pveops.engine.store import Store
 
 _MAX_HISTORY = 1000
+_SLACK_S = 60
+"""A time that is further ahead than this was noted by a clock that went wrong."""
+_WENT_BACK = "clock.went-back"
+_LONGEST_SILENCE_S = 30 * DAY_S
 _DEFAULT_RULES = Rules()
 
 
@@ -33,6 +48,10 @@ class Page(msgspec.Struct, frozen=True):
     parts: dict[str, Part] = {}
     """What the slow looks saw last."""
 
+    def is_ahead(self, now: int) -> bool:
+        """Whether it was written by a clock that was wrong, and says what is still to come."""
+        return self.looked > now + _SLACK_S
+
 
 class Book:
     """The pages of one store."""
@@ -46,13 +65,14 @@ class Book:
         """What is remembered; of a cluster that was never looked at, nothing."""
         return _page_of(self._store.recall(self._key))
 
-    def read_memory(self) -> Memory:
+    def read_memory(self, now: int) -> Memory:
         """What the next look goes on from. The notes on guests, which are many, lie apart."""
         notes = self._store.recall(self._guests_key)
-        return Memory(
-            self.read().parts,
-            msgspec.convert(notes or {}, dict[int, GuestNote], strict=False),
+        page = self.read()
+        memory = Memory(
+            page.parts, msgspec.convert(notes or {}, dict[int, GuestNote], strict=False)
         )
+        return _pull_back_memory(memory, now) if page.is_ahead(now) else memory
 
     def enter(
         self,
@@ -62,20 +82,26 @@ class Book:
         *,
         memory: Memory = NOTHING,
         is_sent: bool = False,
+        now: int = 0,
     ) -> tuple[News, ...]:
         """Take a look into account. Of two at once the later begun counts; no news come twice.
 
         memory: what the look hands to the next. is_sent: the news are going to be sent; they stay
-        in `untold` until `settle`.
+        in `untold` until `settle`. now: when the look was over; 0: at once.
         """
         told: list[News] = []
         kept: list[Memory] = []
 
         def change(page: Page) -> Page:
+            look, known = seen, page.alerts
+            if page.is_ahead(max(now, seen.at)):
+                warning, page = _warn_of_clock(page, seen.at), _pull_back(page, seen.at)
+                look = seen._replace(findings=(*seen.findings, warning))
+                known = (*page.alerts, _make_known(warning, seen.at, rules))
             if seen.at < page.looked:
                 return page
             kept.append(memory)
-            alerts, news = advance(page.alerts, seen, rules, page.silences)
+            alerts, news = advance(known, look, rules, page.silences)
             told.extend(news)
             return Page(
                 looked=seen.at,
@@ -136,6 +162,70 @@ class Book:
 
 def _page_of(value: Any) -> Page:
     return Page() if value is None else msgspec.convert(value, Page)
+
+
+def _warn_of_clock(page: Page, now: int) -> Finding:
+    text = (
+        f"this machine's clock went back by {format_duration(page.looked - now)} since the last "
+        "look; what was noted with later times counts as noted now"
+    )
+    return Finding(_WENT_BACK, "warn", "clock", text, remedy="timedatectl")
+
+
+def _make_known(finding: Finding, now: int, rules: Rules) -> Alert:
+    """An alert that has lasted long enough to be told at once: the next look finds it no more."""
+    family = family_of(finding.code)
+    return Alert(
+        alert_id(family, finding.subject),
+        family,
+        finding.subject,
+        finding.code,
+        finding.severity,
+        finding.message,
+        since=now - rules.raise_after(family),
+        seen=now,
+    )
+
+
+def _pull_back(page: Page, now: int) -> Page:
+    """The page, without a time that is still to come."""
+
+    def alert_of(alert: Alert) -> Alert:
+        times = ("since", "seen", "raised", "gone", "acked")
+        earlier = {name: min(getattr(alert, name), now) for name in times}
+        return msgspec.structs.replace(alert, **earlier)
+
+    def news_of(news: News) -> News:
+        return News(news.kind, min(news.at, now), alert_of(news.alert))
+
+    silences = (
+        msgspec.structs.replace(each, until=min(each.until, now + _LONGEST_SILENCE_S))
+        for each in page.silences
+    )
+    return Page(
+        looked=min(page.looked, now),
+        alerts=tuple(alert_of(each) for each in page.alerts if each.family != _WENT_BACK),
+        silences=tuple(silences),
+        history=tuple(news_of(each) for each in page.history),
+        untold=tuple(news_of(each) for each in page.untold),
+        blind=page.blind,
+        parts=dict(_pull_back_memory(Memory(page.parts, {}), now).parts),
+    )
+
+
+def _pull_back_memory(memory: Memory, now: int) -> Memory:
+    """What was looked at in times to come is looked at again; what it found stays until then."""
+    parts = {
+        key: msgspec.structs.replace(part, read=0, tried=0)
+        if max(part.read, part.tried) > now
+        else part
+        for key, part in memory.parts.items()
+    }
+    notes = {
+        vmid: msgspec.structs.replace(note, tried=0) if note.tried > now else note
+        for vmid, note in memory.notes.items()
+    }
+    return Memory(parts, notes)
 
 
 def _find(page: Page, name: str) -> Alert:
