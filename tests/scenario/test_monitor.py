@@ -89,7 +89,7 @@ def test_a_flood_of_news_is_sent_as_its_worst_and_a_number(tmp_path: Path) -> No
     message = message_of(news)
     assert len(message) < 4000
     assert message.startswith("PROBLEM storage/pve1/local")
-    assert message.endswith("and 476 more: pve monitor status")
+    assert message.endswith("and 476 more: pve monitor status, pve monitor history")
 
 
 def test_what_the_token_may_not_see_is_told_as_such(tmp_path: Path) -> None:

@@ -155,3 +155,103 @@ def test_of_two_looks_at_once_the_later_begun_counts_however_long_the_other_took
     assert book.enter(Seen(1000, ()), (), now=2100) == ()
     assert book.read().looked == 2000
     assert [alert.gone for alert in book.read().alerts] == [0]
+
+
+# -- each listener by itself ---------------------------------------------------------
+
+
+def test_who_looks_by_hand_takes_no_news_from_the_person_nor_from_the_job(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    person = Person(tmp_path)
+    for words in ("", "--tell", "--job"):
+        look(world, tmp_path, person, words)
+    person.read()
+    power_off_node(world.cluster, world.cluster.nodes["pve3"])
+    outs = [look(world, tmp_path, person, words).out for words in ("", "", "--tell", "--tell")]
+    assert [out.count("PROBLEM node/pve3") for out in outs] == [1, 0, 1, 0]
+    assert sum(line.startswith("PROBLEM node/pve3") for line in person.read()) == 1
+    outs = [look(world, tmp_path, person, "--if-quiet NO_REPLY").out for _ in range(2)]
+    assert [out.count("PROBLEM node/pve3") for out in outs] == [1, 0]
+    assert outs[1] == "NO_REPLY\n"
+
+
+def test_who_listens_for_the_first_time_is_told_what_is_open(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    person = Person(tmp_path)
+    assert "PROBLEM vm/120" in look(world, tmp_path, person, "").out
+    assert look(world, tmp_path, person, "--job").code == 21
+    look(world, tmp_path, person)
+    assert sum(line.startswith("PROBLEM vm/120") for line in person.read()) == 1
+
+
+def test_what_could_not_be_sent_is_sent_with_the_next_look_once_and_as_it_is_then(
+    tmp_path: Path,
+) -> None:
+    world = make_world(tmp_path)
+    person = Person(tmp_path)
+    for _ in range(3):
+        look(world, tmp_path, person)
+    person.read()
+    person.leave()
+    node = world.cluster.nodes["pve3"]
+    power_off_node(world.cluster, node)
+    assert look(world, tmp_path, person).code == 7
+    assert look(world, tmp_path, person).code == 7
+    person.come_back()
+    look(world, tmp_path, person)
+    look(world, tmp_path, person)
+    assert sum("node/pve3:" in line for line in person.read()) == 1
+
+
+# -- one message ---------------------------------------------------------------------
+
+
+def full(vmid: int, text: str = "full") -> Finding:
+    return Finding("storage.full", "block", f"storage/{vmid}", text)
+
+
+def test_of_two_that_send_at_once_one_sends(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.sqlite3")
+    first, second = Book(store, "home"), Book(store, "home")
+    first.enter(Seen(1000, (full(1),)), ())
+    (mine,) = first.take("person", 1000)
+    second.enter(Seen(1001, (full(1), full(2))), ())
+    assert second.take("person", 1001) == ()
+    first.settle("person", (mine,), 1002)
+    assert [each.alert.subject for each in second.take("person", 1002)] == ["storage/2"]
+    second.settle("person", (), 1003)
+    assert [each.alert.subject for each in first.take("person", 1004)] == ["storage/2"]
+
+
+def test_what_was_taken_by_a_process_that_died_is_sent_by_a_later_look(tmp_path: Path) -> None:
+    book = Book(Store(tmp_path / "store.sqlite3"), "home")
+    book.enter(Seen(1000, (full(1),)), ())
+    taken = book.take("person", 1000)
+    assert book.take("person", 1060) == ()
+    assert book.take("person", 1300) == taken
+
+
+def test_of_an_alert_that_was_not_told_for_long_the_newest_news_are_owed(tmp_path: Path) -> None:
+    book = Book(Store(tmp_path / "store.sqlite3"), "home")
+    book.take("person", 900)
+    for at in range(1000, 9000, 400):
+        book.enter(Seen(at, (full(1),)), ())
+        book.enter(Seen(at + 100, ()), ())
+        book.enter(Seen(at + 200, ()), ())
+    assert len(book.read().history) == 40
+    assert [each.kind for each in book.take("person", 9000)] == ["cleared"]
+
+
+def test_a_flood_of_long_news_fits_one_message_and_is_owed_no_more(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    person = Person(tmp_path)
+    book = Book(world.session.store, "sim")
+    at = int(world.cluster.timeline.now())
+    flood = tuple(full(number, "x" * 9000) for number in range(1000))
+    book.enter(Seen(at, flood), ())
+    look(world, tmp_path, person)
+    lines = person.read()
+    assert 5 < len(lines) <= 26
+    assert sum(map(len, lines)) < 4096
+    assert "more: pve monitor status" in lines[-1]
+    assert book.read().owed["person"].news == ()

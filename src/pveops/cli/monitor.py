@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pveops.engine.senders import Sender
     from pveops.monitor.alerts import Alert, News, Rules
     from pveops.monitor.book import Book, Page
+    from pveops.monitor.owed import Listener
     from pveops.operations.limits import Limits
 
 WARNINGS, PROBLEMS = 20, 21
@@ -55,7 +56,8 @@ _HISTORY_COLUMNS = (
 _HISTORY_FIELDS = (*(column.key for column in _HISTORY_COLUMNS), "finding", "since")
 _LAST = 20
 _MOST_SENT = 25
-"""Lines of one message: a chat takes some 4,000 characters."""
+_ROOM, _LONGEST_LINE = 3800, 400
+"""Lines and characters of one message: a chat takes some 4,000."""
 
 
 @group.command(
@@ -70,20 +72,22 @@ _MOST_SENT = 25
 )
 @click.option("--all", "is_whole", is_flag=True, help="Take every slow look now, at every guest.")
 @click.option("--tell", is_flag=True, help="Send what changed to the profile's person.")
+@click.option("--job", "is_job", is_flag=True, help="For schedulers that pass on what is printed.")
 @click.option(
     "--if-quiet",
     "quiet_word",
     metavar="WORD",
     default="",
-    help="For agents' schedulers: say this when nothing changed, and always exit with 0.",
+    help="As --job, for agents: say this when nothing changed, and always exit with 0.",
 )
 @click.pass_obj
-def run(call: Call, is_whole: bool, tell: bool, quiet_word: str) -> Answer | Written:
+def run(call: Call, is_whole: bool, tell: bool, is_job: bool, quiet_word: str) -> Answer | Written:
     """Look once, and tell what is new, worse or over since the last look; else be silent.
 
-    An alert is told once. Exit 0: nothing is open; 20: warnings are; 21: problems are. What
-    could not be looked at stays as it was. Disks, certificates, backups and the like are looked
-    at every few hours, and guests' snapshots and agents a few at a time.
+    Exit 0: nothing is open; 20: warnings are; 21: problems are. The person of --tell, the job
+    (--job, --if-quiet) and who looks by hand are each told everything once. What could not be
+    looked at stays as it was. Disks, certificates, backups and the like are looked at every few
+    hours, and guests' snapshots and agents a few at a time.
     """
     from pveops.monitor.survey import survey
 
@@ -93,12 +97,15 @@ def run(call: Call, is_whole: bool, tell: bool, quiet_word: str) -> Answer | Wri
     limits, rules = limits_of(call), _rules(call)
     found = survey(call.wiring.reader, now, limits, book.read_memory(now), is_whole=is_whole)
     after = int(call.clock.now())
-    news = book.enter(found.seen, found.blind, rules, memory=found.memory, is_sent=tell, now=after)
+    book.enter(found.seen, found.blind, rules, memory=found.memory, now=after)
+    if sender is not None:
+        news = _send(call, book, sender)
+    else:
+        listener: Listener = "job" if is_job or quiet_word else "hand"
+        news = book.take(listener, after)
+        book.settle(listener, news, after)
     page = book.read()
     code = 0 if quiet_word else _code_of(page.alerts)
-    if sender is not None and page.untold:
-        sender(message_of(page.untold))
-        book.settle(page.untold, now)
     if not news and not call.options.as_json:
         return Written(f"{quiet_word}\n" if quiet_word else "", code)
     return Answer(
@@ -112,6 +119,20 @@ def run(call: Call, is_whole: bool, tell: bool, quiet_word: str) -> Answer | Wri
         blocks=(Lines(tuple(line_of(each) for each in news)),),
         next=_next(news),
     )
+
+
+def _send(call: Call, book: Book, sender: Sender) -> tuple[News, ...]:
+    """Send the person what they were not told. Meanwhile another look may find more."""
+    sent: list[News] = []
+    while news := book.take("person", int(call.clock.now())):
+        arrived: tuple[News, ...] = ()
+        try:
+            sender(message_of(news))
+            arrived = news
+        finally:
+            book.settle("person", arrived, int(call.clock.now()))
+        sent.extend(news)
+    return tuple(sent)
 
 
 @group.command("status", operation="monitor.status")
@@ -251,14 +272,21 @@ def message_of(news: Sequence[News]) -> str:
     """What goes to a person: names of the cluster can neither link nor mention there."""
     from pveops.sanitize import neutralize_markup
 
-    lines = [line_of(each) for each in news[:_MOST_SENT]]
-    if len(news) > _MOST_SENT:
-        lines.append(f"and {len(news) - _MOST_SENT} more: pve monitor status")
-    return neutralize_markup("\n".join(lines))
+    lines: list[str] = []
+    room = _ROOM
+    for each in news[:_MOST_SENT]:
+        line = neutralize_markup(line_of(each, _LONGEST_LINE))
+        if len(line) >= room:
+            break
+        lines.append(line)
+        room -= len(line) + 1
+    if len(news) > len(lines):
+        lines.append(f"and {len(news) - len(lines)} more: pve monitor status, pve monitor history")
+    return "\n".join(lines)
 
 
-def line_of(news: News) -> str:
-    """One event in one line, whatever a name in it holds."""
+def line_of(news: News, longest: int | None = None) -> str:
+    """One event in one line, whatever a name in it holds. longest: characters of what it says."""
     from pveops.sanitize import sanitize_text
 
     alert = news.alert
@@ -266,7 +294,7 @@ def line_of(news: News) -> str:
         word = "cleared"
     else:
         word = f"{_WORDS[alert.severity]}{' (worse)' if news.kind == 'worse' else ''}"
-    return f"{word} {sanitize_text(f'{alert.subject}: {alert.message}')} [{alert.id}]"
+    return f"{word} {sanitize_text(f'{alert.subject}: {alert.message}', longest)} [{alert.id}]"
 
 
 def _verdict(alerts: Sequence[Alert], news: int | None) -> str:

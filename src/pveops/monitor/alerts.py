@@ -168,7 +168,7 @@ def advance(
         if not _is_over(after, rules, seen.at):
             kept.append(after)
     kept.sort(key=lambda alert: (alert.family, alert.subject))
-    return tuple(kept), tuple(sorted(news, key=_order))
+    return tuple(kept), tuple(sorted(news, key=order_of))
 
 
 def _fade(alert: Alert, now: int) -> Alert:
@@ -266,5 +266,6 @@ def _refresh(before: Alert | None, key: tuple[str, str], finding: Finding, now: 
     )
 
 
-def _order(news: News) -> tuple[bool, int, str]:
+def order_of(news: News) -> tuple[bool, int, str]:
+    """The worst first, and at last what is over."""
     return (news.kind == "cleared", -_RANK[news.alert.severity], news.alert.subject)

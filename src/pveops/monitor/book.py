@@ -18,6 +18,7 @@ from pveops.monitor.alerts import (
     family_of,
 )
 from pveops.monitor.guest_notes import GuestNote
+from pveops.monitor.owed import Listener, Owed, owe_all, settle, take
 from pveops.monitor.parts import Part, merge_parts
 from pveops.monitor.survey import NOTHING, Memory
 from pveops.operations.findings import Finding
@@ -42,8 +43,8 @@ class Page(msgspec.Struct, frozen=True):
     silences: tuple[Silence, ...] = ()
     history: tuple[News, ...] = ()
     """The oldest first; the last thousand."""
-    untold: tuple[News, ...] = ()
-    """What was to be sent to a person, and did not arrive yet."""
+    owed: dict[str, Owed] = {}
+    """By listener: what was not told to them yet."""
     blind: tuple[str, ...] = ()
     parts: dict[str, Part] = {}
     """What the slow looks saw last."""
@@ -81,13 +82,12 @@ class Book:
         rules: Rules = _DEFAULT_RULES,
         *,
         memory: Memory = NOTHING,
-        is_sent: bool = False,
         now: int = 0,
     ) -> tuple[News, ...]:
-        """Take a look into account. Of two at once the later begun counts; no news come twice.
+        """Take a look into account, and give what is new. Of two at once the later begun counts.
 
-        memory: what the look hands to the next. is_sent: the news are going to be sent; they stay
-        in `untold` until `settle`. now: when the look was over; 0: at once.
+        Everybody who listens is owed the news until `take` and `settle`. memory: what the look
+        hands to the next. now: when the look was over; 0: at once.
         """
         told: list[News] = []
         kept: list[Memory] = []
@@ -108,7 +108,7 @@ class Book:
                 alerts=alerts,
                 silences=tuple(each for each in page.silences if each.until > seen.at),
                 history=(*page.history, *news)[-_MAX_HISTORY:],
-                untold=(*page.untold, *(news if is_sent else ()))[-_MAX_HISTORY:],
+                owed=owe_all(page.owed, news),
                 blind=blind,
                 parts=merge_parts(memory.parts, page.parts),
             )
@@ -118,12 +118,26 @@ class Book:
             self._store.remember(self._guests_key, each.notes, seen.at)
         return tuple(told)
 
-    def settle(self, sent: tuple[News, ...], now: int) -> None:
-        """What was sent to the person is not owed any more."""
+    def take(self, listener: Listener, now: int) -> tuple[News, ...]:
+        """What the listener was not told yet, to be told now; nobody else is given it meanwhile.
+
+        Call `settle` when it was told or could not be; who dies before that has told nothing.
+        """
+        taken: list[News] = []
 
         def change(page: Page) -> Page:
-            rest = tuple(news for news in page.untold if news not in sent)
-            return msgspec.structs.replace(page, untold=rest)
+            owed, news = take(page.owed, listener, page.alerts, now)
+            taken.extend(news)
+            return msgspec.structs.replace(page, owed=owed)
+
+        self._change(change, now)
+        return tuple(taken)
+
+    def settle(self, listener: Listener, told: tuple[News, ...], now: int) -> None:
+        """What was told is not owed any more; what was taken, and is not among it, still is."""
+
+        def change(page: Page) -> Page:
+            return msgspec.structs.replace(page, owed=settle(page.owed, listener, told))
 
         self._change(change, now)
 
@@ -207,7 +221,10 @@ def _pull_back(page: Page, now: int) -> Page:
         alerts=tuple(alert_of(each) for each in page.alerts if each.family != _WENT_BACK),
         silences=tuple(silences),
         history=tuple(news_of(each) for each in page.history),
-        untold=tuple(news_of(each) for each in page.untold),
+        owed={
+            name: Owed(tuple(news_of(each) for each in mine.news), min(mine.sending, now))
+            for name, mine in page.owed.items()
+        },
         blind=page.blind,
         parts=dict(_pull_back_memory(Memory(page.parts, {}), now).parts),
     )
