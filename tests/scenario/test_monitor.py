@@ -115,7 +115,9 @@ def test_a_name_neither_links_nor_forges_a_line_where_it_is_sent(tmp_path: Path)
     assert len(message.splitlines()) == len(news)
 
 
-@pytest.mark.parametrize("pattern", ["*", "?*", "***"])
+@pytest.mark.parametrize(
+    "pattern", ["*", "?*", "***", "[a-z]*", "*.*", "[!_]*", "*/*", "al_*", "[b-z]*", "*-*"]
+)
 def test_silencing_everything_is_refused(pattern: str, tmp_path: Path) -> None:
     world = make_world(tmp_path)
     outcome = run_line(world, tmp_path, f"pve monitor silence '{pattern}' --for 1h")

@@ -158,7 +158,10 @@ def status(call: Call) -> Answer:
         return {name: facts[name] for name in _FIELDS}
 
     seen = tuple(f"blind spot: {text}" for text in page.blind)
-    quiet = tuple(f"silenced: {each.pattern} {each.why}".rstrip() for each in silences)
+    quiet = tuple(
+        f"silenced{'' if each.with_problems else ', but for problems'}: {each.pattern} {each.why}".rstrip()
+        for each in silences
+    )
     return Answer(
         f"{_verdict(page.alerts, None)}; {_looked(call, page)}",
         blocks=(Listing(open_, item, _FIELDS, _COLUMNS), Lines((*quiet, *seen))),
@@ -206,7 +209,10 @@ def ack(call: Call, alert: str, why: str) -> Answer:
 @click.option("--why", default="", help="What for.")
 @click.pass_obj
 def silence(call: Call, pattern: str, duration: str, why: str) -> Answer:
-    """Keep alerts quiet for a time: by code, subject or id, with * and ?; at most 30 days."""
+    """Keep alerts quiet for a time: by code, subject or id, with * and ?; at most 30 days.
+
+    Problems are told all the same, unless a person at a terminal silences them.
+    """
     from pveops.cli.verbs import parse_duration
     from pveops.units import DAY_S
 
@@ -214,9 +220,12 @@ def silence(call: Call, pattern: str, duration: str, why: str) -> Answer:
     if seconds is None or seconds > 30 * DAY_S:
         raise UsageError(f"{duration!r} is no duration up to 30d", hint="--for 2h")
     now = int(call.clock.now())
-    _book(call).silence(pattern, now + seconds, why, now)
+    _book(call).silence(pattern, now + seconds, why, now, is_person=call.is_person)
     text = f"silenced for {duration}: {pattern}" if seconds else f"not silenced: {pattern}"
-    return Answer(text, data={"pattern": pattern, "until": now + seconds})
+    if seconds and not call.is_person:
+        text += "; problems are told all the same"
+    data = {"pattern": pattern, "until": now + seconds, "with_problems": call.is_person}
+    return Answer(text, data=data)
 
 
 def limits_of(call: Call) -> Limits:

@@ -99,9 +99,13 @@ class Silence(msgspec.Struct, frozen=True):
     pattern: str
     until: int
     why: str = ""
+    with_problems: bool = True
+    """False: what is a problem is told all the same."""
 
     def covers(self, alert: Alert) -> bool:
         """Whether it is about the alert: `storage.*`, `vm/101`, or its id."""
+        if alert.severity == "block" and not self.with_problems:
+            return False
         names = (alert.code, alert.family, alert.subject, alert.id)
         return any(fnmatchcase(name, self.pattern) for name in names)
 

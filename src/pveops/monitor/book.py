@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pveops.errors import NotFoundError, UsageError
+from pveops.errors import NotFoundError, PolicyRefusedError, UsageError
 from pveops.monitor.alerts import (
     Alert,
     News,
@@ -17,6 +17,7 @@ from pveops.monitor.alerts import (
     alert_id,
     family_of,
 )
+from pveops.monitor.breadth import fits_everything, is_narrow
 from pveops.monitor.guest_notes import GuestNote
 from pveops.monitor.owed import Listener, Owed, owe_all, settle, take
 from pveops.monitor.parts import Part, merge_parts
@@ -155,17 +156,28 @@ class Book:
         self._change(change, now)
         return found[0]
 
-    def silence(self, pattern: str, until: int, why: str, now: int) -> None:
-        """Keep what fits quiet until then; a time that is over ends it. Raises UsageError."""
-        if not pattern.strip("*? "):
+    def silence(
+        self, pattern: str, until: int, why: str, now: int, *, is_person: bool = False
+    ) -> None:
+        """Keep what fits quiet until then; a time that is over ends it.
+
+        Who is no person keeps problems from nobody, and silences one kind of trouble at once.
+        Raises UsageError, PolicyRefusedError.
+        """
+        if until > now and fits_everything(pattern):
             raise UsageError(
-                "that would silence everything",
+                "that would silence everything, or nearly so",
                 hint="name a code, a subject or an alert: storage.*, vm/101, al_...",
+            )
+        if until > now and not is_person and not is_narrow(pattern):
+            raise PolicyRefusedError(
+                f"{pattern} may fit several kinds of trouble; that is for a person at a terminal",
+                hint="begin with the kind: storage.*, vm/*",
             )
 
         def change(page: Page) -> Page:
             others = tuple(each for each in page.silences if each.pattern != pattern)
-            mine = (Silence(pattern, until, why),) if until > now else ()
+            mine = (Silence(pattern, until, why, is_person),) if until > now else ()
             return msgspec.structs.replace(page, silences=(*others, *mine))
 
         self._change(change, now)
