@@ -255,3 +255,20 @@ def test_a_flood_of_long_news_fits_one_message_and_is_owed_no_more(tmp_path: Pat
     assert sum(map(len, lines)) < 4096
     assert "more: pve monitor status" in lines[-1]
     assert book.read().owed["person"].news == ()
+
+
+# -- what is known -------------------------------------------------------------------
+
+
+def test_acknowledging_a_subject_acknowledges_every_alert_of_it(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    book = Book(world.session.store, "sim")
+    troubles = ("guest.halted", "backup.none", "guest.locked")
+    findings = tuple(Finding(code, "block", "vm/101", code) for code in troubles)
+    book.enter(Seen(1000, (*findings, full(1))), ())
+    outcome = run_line(world, tmp_path, "pve monitor ack vm/101 --why known --json")
+    assert len(outcome.json["data"]["ids"]) == 3
+    acked = {alert.subject for alert in book.read().alerts if alert.acked}
+    assert acked == {"vm/101"}
+    assert all(alert.acked for alert in book.read().alerts if alert.subject == "vm/101")
+    assert run_line(world, tmp_path, "pve monitor ack vm/999").code == 5

@@ -15,7 +15,7 @@ from pveops.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pveops.engine.senders import Sender
-    from pveops.monitor.alerts import Alert, News, Rules
+    from pveops.monitor.alerts import Alert, News, Rules, Silence
     from pveops.monitor.book import Book, Page
     from pveops.monitor.owed import Listener
     from pveops.operations.limits import Limits
@@ -158,10 +158,7 @@ def status(call: Call) -> Answer:
         return {name: facts[name] for name in _FIELDS}
 
     seen = tuple(f"blind spot: {text}" for text in page.blind)
-    quiet = tuple(
-        f"silenced{'' if each.with_problems else ', but for problems'}: {each.pattern} {each.why}".rstrip()
-        for each in silences
-    )
+    quiet = tuple(_describe(each) for each in silences)
     return Answer(
         f"{_verdict(page.alerts, None)}; {_looked(call, page)}",
         blocks=(Listing(open_, item, _FIELDS, _COLUMNS), Lines((*quiet, *seen))),
@@ -185,15 +182,23 @@ def history(call: Call) -> Answer:
 @group.command(
     "ack",
     operation="monitor.ack",
-    examples=("pve monitor ack al_1f2e3d4c --why 'disk is ordered'",),
+    examples=("pve monitor ack al_1f2e3d4c --why 'disk is ordered'", "pve monitor ack vm/101"),
 )
 @click.argument("alert", metavar="ALERT")
 @click.option("--why", default="", help="What is known about it.")
 @click.pass_obj
 def ack(call: Call, alert: str, why: str) -> Answer:
-    """Say that an alert is known. It is told again only when it grows worse or is over."""
+    """Say that an alert, or every alert of a subject, is known.
+
+    It is told again only when it grows worse or is over.
+    """
     found = _book(call).acknowledge(alert, why, int(call.clock.now()))
-    return Answer(f"acknowledged: {found.subject}: {found.message}", data={"id": found.id})
+    lines = tuple(f"{each.subject}: {each.message} [{each.id}]" for each in found)
+    return Answer(
+        f"acknowledged: {count_of(len(found), 'alert')}",
+        data={"id": found[0].id, "ids": [each.id for each in found]},
+        blocks=(Lines(lines),),
+    )
 
 
 @group.command(
@@ -339,6 +344,11 @@ def _event(news: News) -> dict[str, Any]:
 def _next(news: Sequence[News]) -> tuple[str, ...]:
     remedies = [each.alert.remedy for each in news if each.kind != "cleared" and each.alert.remedy]
     return tuple(dict.fromkeys(remedies))[:3]
+
+
+def _describe(silence: Silence) -> str:
+    but = "" if silence.with_problems else ", but for problems"
+    return f"silenced{but}: {silence.pattern} {silence.why}".rstrip()
 
 
 def _looked(call: Call, page: Page) -> str:

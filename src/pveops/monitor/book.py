@@ -142,19 +142,24 @@ class Book:
 
         self._change(change, now)
 
-    def acknowledge(self, name: str, why: str, now: int) -> Alert:
-        """Say that an alert is known; only a worse one is told again. Raises NotFoundError."""
+    def acknowledge(self, name: str, why: str, now: int) -> tuple[Alert, ...]:
+        """Say that an alert, or all of a subject, is known; only a worse one is told again.
+
+        Raises NotFoundError.
+        """
         found: list[Alert] = []
 
         def change(page: Page) -> Page:
-            alert = _find(page, name)
-            after = msgspec.structs.replace(alert, acked=now, why=why)
-            found.append(after)
-            rest = tuple(after if each is alert else each for each in page.alerts)
-            return msgspec.structs.replace(page, alerts=rest)
+            known = {alert.id for alert in _find(page, name)}
+            alerts = tuple(
+                msgspec.structs.replace(each, acked=now, why=why) if each.id in known else each
+                for each in page.alerts
+            )
+            found.extend(each for each in alerts if each.id in known)
+            return msgspec.structs.replace(page, alerts=alerts)
 
         self._change(change, now)
-        return found[0]
+        return tuple(found)
 
     def silence(
         self, pattern: str, until: int, why: str, now: int, *, is_person: bool = False
@@ -257,8 +262,10 @@ def _pull_back_memory(memory: Memory, now: int) -> Memory:
     return Memory(parts, notes)
 
 
-def _find(page: Page, name: str) -> Alert:
-    for alert in page.alerts:
-        if alert.is_active and name in {alert.id, alert.subject}:
-            return alert
-    raise NotFoundError(f"there is no alert {name!r}", hint="pve monitor status")
+def _find(page: Page, name: str) -> tuple[Alert, ...]:
+    found = tuple(
+        alert for alert in page.alerts if alert.is_active and name in {alert.id, alert.subject}
+    )
+    if not found:
+        raise NotFoundError(f"there is no alert {name!r}", hint="pve monitor status")
+    return found
