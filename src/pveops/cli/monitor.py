@@ -89,6 +89,7 @@ def run(call: Call, is_whole: bool, tell: bool, is_job: bool, quiet_word: str) -
     looked at stays as it was. Disks, certificates, backups and the like are looked at every few
     hours, and guests' snapshots and agents a few at a time.
     """
+    from pveops.monitor.own_runs import see_runs
     from pveops.monitor.survey import survey
 
     book = _book(call)
@@ -97,7 +98,11 @@ def run(call: Call, is_whole: bool, tell: bool, is_job: bool, quiet_word: str) -
     limits, rules = limits_of(call), _rules(call)
     found = survey(call.wiring.reader, now, limits, book.read_memory(now), is_whole=is_whole)
     after = int(call.clock.now())
-    book.enter(found.seen, found.blind, rules, memory=found.memory, now=after)
+    connection = call.wiring.connection
+    seen, blind = see_runs(call.wiring.store, connection.profile, found.seen), found.blind
+    if connection.broker and not call.is_brokered:
+        blind = (*blind, "runs that were left unfinished: the broker keeps them")
+    book.enter(seen, blind, rules, memory=found.memory, now=after)
     if sender is not None:
         news = _send(call, book, sender)
     else:
@@ -114,7 +119,7 @@ def run(call: Call, is_whole: bool, tell: bool, is_job: bool, quiet_word: str) -
         data={
             "news": [_event(each) for each in news],
             "active": sum(alert.is_active for alert in page.alerts),
-            "blind_spots": list(found.blind),
+            "blind_spots": list(blind),
         },
         blocks=(Lines(tuple(line_of(each) for each in news)),),
         next=_next(news),
