@@ -11,7 +11,7 @@ from pveops.cli.process import run_call
 from pveops.clock import Clock
 from pveops.config.profiles import ConsentConfig
 from pveops.engine.store import Store
-from pveops.monitor.alerts import Seen
+from pveops.monitor.alerts import Rules, Seen
 from pveops.monitor.book import Book
 from pveops.operations.findings import Finding
 from pveops.sim.membership import power_off_node
@@ -272,3 +272,18 @@ def test_acknowledging_a_subject_acknowledges_every_alert_of_it(tmp_path: Path) 
     assert acked == {"vm/101"}
     assert all(alert.acked for alert in book.read().alerts if alert.subject == "vm/101")
     assert run_line(world, tmp_path, "pve monitor ack vm/999").code == 5
+
+
+def test_the_history_shows_the_worst_of_the_newest_look_first_and_numbers_only_grow(
+    tmp_path: Path,
+) -> None:
+    world = make_world(tmp_path)
+    book = Book(world.session.store, "sim")
+    book.enter(Seen(1000, (full(1),)), ())
+    warning = Finding("guest.locked", "info", "vm/101", "text")
+    book.enter(Seen(2000, (full(1), warning)), (), Rules(slow_to_raise={}))
+    book.enter(Seen(3000, (full(1), full(2), warning)), (), Rules(slow_to_raise={}))
+    data = run_line(world, tmp_path, "pve monitor history --json --limit 2").json["data"]
+    assert [each["subject"] for each in data["items"]] == ["storage/2", "vm/101"]
+    assert [each["number"] for each in data["items"]] == [2, 3]
+    assert data["last"] == 3

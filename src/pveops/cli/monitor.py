@@ -53,7 +53,7 @@ _HISTORY_COLUMNS = (
     Column("message"),
     Column("id"),
 )
-_HISTORY_FIELDS = (*(column.key for column in _HISTORY_COLUMNS), "finding", "since")
+_HISTORY_FIELDS = (*(column.key for column in _HISTORY_COLUMNS), "finding", "since", "number")
 _LAST = 20
 _MOST_SENT = 25
 _ROOM, _LONGEST_LINE = 3800, 400
@@ -175,13 +175,15 @@ def status(call: Call) -> Answer:
 @list_options
 @click.pass_obj
 def history(call: Call) -> Answer:
-    """List what was told, the newest first."""
-    events = _book(call).read().history[::-1]
+    """List what was found, the newest look first; `number` grows with each piece of news."""
+    page = _book(call).read()
+    events = page.numbered_history()
     wanted = call.options.limit or (len(events) if call.options.is_full else _LAST)
     listing = Listing(
-        events[:wanted], _event, _HISTORY_FIELDS, _HISTORY_COLUMNS, total=len(events)
+        events[:wanted], _numbered_event, _HISTORY_FIELDS, _HISTORY_COLUMNS, total=len(events)
     )
-    return Answer(count_of(len(events), "event"), blocks=(listing,))
+    last = max(page.count, len(events))
+    return Answer(count_of(len(events), "event"), blocks=(listing,), beside={"last": last})
 
 
 @group.command(
@@ -330,6 +332,11 @@ def _verdict(alerts: Sequence[Alert], news: int | None) -> str:
 def _code_of(alerts: Sequence[Alert]) -> int:
     codes = [_CODES.get(alert.severity, 0) for alert in alerts if alert.is_active]
     return max(codes, default=0)
+
+
+def _numbered_event(numbered: tuple[int, News]) -> dict[str, Any]:
+    number, news = numbered
+    return {**_event(news), "number": number}
 
 
 def _event(news: News) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -44,11 +45,21 @@ class Page(msgspec.Struct, frozen=True):
     silences: tuple[Silence, ...] = ()
     history: tuple[News, ...] = ()
     """The oldest first; the last thousand."""
+    count: int = 0
+    """How many pieces of news there ever were."""
     owed: dict[str, Owed] = {}
     """By listener: what was not told to them yet."""
     blind: tuple[str, ...] = ()
     parts: dict[str, Part] = {}
     """What the slow looks saw last."""
+
+    def numbered_history(self) -> tuple[tuple[int, News], ...]:
+        """With the number of each, which only grows; the newest look first, its worst first."""
+        last = max(self.count, len(self.history))
+        numbers = range(last - len(self.history) + 1, last + 1)
+        looks = groupby(zip(numbers, self.history, strict=True), key=lambda each: each[1].at)
+        newest_first = reversed([tuple(look) for _, look in looks])
+        return tuple(each for look in newest_first for each in look)
 
     def is_ahead(self, now: int) -> bool:
         """Whether it was written by a clock that was wrong, and says what is still to come."""
@@ -109,6 +120,7 @@ class Book:
                 alerts=alerts,
                 silences=tuple(each for each in page.silences if each.until > seen.at),
                 history=(*page.history, *news)[-_MAX_HISTORY:],
+                count=max(page.count, len(page.history)) + len(news),
                 owed=owe_all(page.owed, news),
                 blind=blind,
                 parts=merge_parts(memory.parts, page.parts),
@@ -238,6 +250,7 @@ def _pull_back(page: Page, now: int) -> Page:
         alerts=tuple(alert_of(each) for each in page.alerts if each.family != _WENT_BACK),
         silences=tuple(silences),
         history=tuple(news_of(each) for each in page.history),
+        count=page.count,
         owed={
             name: Owed(tuple(news_of(each) for each in mine.news), min(mine.sending, now))
             for name, mine in page.owed.items()
