@@ -109,7 +109,7 @@ class Watcher:
     def see(self, *, is_whole: bool = False) -> Survey:
         """A look of which nobody makes a note."""
         now = int(self.world.cluster.timeline.now())
-        memory = self.book.read_memory()
+        memory = self.book.read_memory(now)
         return survey(self.world.session.reader, now, LIMITS, memory, is_whole=is_whole)
 
 

@@ -11,7 +11,8 @@ SOURCES = (
     *ROOT.glob("src/pveops/monitor/*.py"),
 )
 _NOUNS = (
-    "clock|cluster|node|guest|ha|storage|zfs|thin|disk|certificate|backup|task|replication|ceph"
+    "clock|cluster|node|guest|ha|storage|zfs|thin|disk|certificate|backup|task|replication|ceph|"
+    "run"
 )
 _CODE = re.compile(rf'"((?:{_NOUNS})\.[a-z-]+)"')
 _FAMILIES = frozenset({"guest.state", "storage.usage", "zfs.usage", "backup.age", "node.root"})

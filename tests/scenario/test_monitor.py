@@ -89,7 +89,7 @@ def test_a_flood_of_news_is_sent_as_its_worst_and_a_number(tmp_path: Path) -> No
     message = message_of(news)
     assert len(message) < 4000
     assert message.startswith("PROBLEM storage/pve1/local")
-    assert message.endswith("and 476 more: pve monitor status")
+    assert message.endswith("and 476 more: pve monitor status, pve monitor history")
 
 
 def test_what_the_token_may_not_see_is_told_as_such(tmp_path: Path) -> None:
@@ -115,7 +115,9 @@ def test_a_name_neither_links_nor_forges_a_line_where_it_is_sent(tmp_path: Path)
     assert len(message.splitlines()) == len(news)
 
 
-@pytest.mark.parametrize("pattern", ["*", "?*", "***"])
+@pytest.mark.parametrize(
+    "pattern", ["*", "?*", "***", "[a-z]*", "*.*", "[!_]*", "*/*", "al_*", "[b-z]*", "*-*"]
+)
 def test_silencing_everything_is_refused(pattern: str, tmp_path: Path) -> None:
     world = make_world(tmp_path)
     outcome = run_line(world, tmp_path, f"pve monitor silence '{pattern}' --for 1h")

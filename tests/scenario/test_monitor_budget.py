@@ -84,7 +84,7 @@ def test_a_small_cluster_is_looked_into_within_an_hour_and_then_left_alone(
     watcher = Watcher(world)
     for _ in range(12):
         watcher.look(300)
-    notes = watcher.book.read_memory().notes
+    notes = watcher.book.read_memory(int(world.cluster.timeline.now())).notes
     assert all(note.read for note in notes.values())
     assert len(notes) == len(world.cluster.guests)
     assert not watcher.blind

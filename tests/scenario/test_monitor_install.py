@@ -69,7 +69,7 @@ def test_systemd_units_are_written_once(tmp_path: Path, monkeypatch: pytest.Monk
 def test_cron_gets_a_line_to_put_in(tmp_path: Path) -> None:
     line = install(tmp_path, "--for cron").out.splitlines()[1]
     assert line.startswith(f"*/5 * * * * /usr/bin/env PVE_HOME={tmp_path} /")
-    assert line.endswith("monitor run --profile home")
+    assert line.endswith("monitor run --job --profile home")
 
 
 @pytest.mark.parametrize(

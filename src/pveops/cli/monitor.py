@@ -15,8 +15,9 @@ from pveops.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pveops.engine.senders import Sender
-    from pveops.monitor.alerts import Alert, News, Rules
+    from pveops.monitor.alerts import Alert, News, Rules, Silence
     from pveops.monitor.book import Book, Page
+    from pveops.monitor.owed import Listener
     from pveops.operations.limits import Limits
 
 WARNINGS, PROBLEMS = 20, 21
@@ -51,10 +52,11 @@ _HISTORY_COLUMNS = (
     Column("message"),
     Column("id"),
 )
-_HISTORY_FIELDS = (*(column.key for column in _HISTORY_COLUMNS), "finding", "since")
+_HISTORY_FIELDS = (*(column.key for column in _HISTORY_COLUMNS), "finding", "since", "number")
 _LAST = 20
 _MOST_SENT = 25
-"""Lines of one message: a chat takes some 4,000 characters."""
+_ROOM, _LONGEST_LINE = 3800, 400
+"""Lines and characters of one message: a chat takes some 4,000."""
 
 
 @group.command(
@@ -69,34 +71,45 @@ _MOST_SENT = 25
 )
 @click.option("--all", "is_whole", is_flag=True, help="Take every slow look now, at every guest.")
 @click.option("--tell", is_flag=True, help="Send what changed to the profile's person.")
+@click.option("--job", "is_job", is_flag=True, help="For schedulers that pass on what is printed.")
 @click.option(
     "--if-quiet",
     "quiet_word",
     metavar="WORD",
     default="",
-    help="For agents' schedulers: say this when nothing changed, and always exit with 0.",
+    help="As --job, for agents: say this when nothing changed, and always exit with 0.",
 )
 @click.pass_obj
-def run(call: Call, is_whole: bool, tell: bool, quiet_word: str) -> Answer | Written:
+def run(call: Call, is_whole: bool, tell: bool, is_job: bool, quiet_word: str) -> Answer | Written:
     """Look once, and tell what is new, worse or over since the last look; else be silent.
 
-    An alert is told once. Exit 0: nothing is open; 20: warnings are; 21: problems are. What
-    could not be looked at stays as it was. Disks, certificates, backups and the like are looked
-    at every few hours, and guests' snapshots and agents a few at a time.
+    Exit 0: nothing is open; 20: warnings are; 21: problems are. The person of --tell, the job
+    (--job, --if-quiet) and who looks by hand are each told everything once. What could not be
+    looked at stays as it was. Disks, certificates, backups and the like are looked at every few
+    hours, and guests' snapshots and agents a few at a time.
     """
+    from pveops.monitor.own_runs import see_runs
     from pveops.monitor.survey import survey
 
     book = _book(call)
     sender = sender_of(call) if tell else None
     now = int(call.clock.now())
     limits, rules = limits_of(call), _rules(call)
-    found = survey(call.wiring.reader, now, limits, book.read_memory(), is_whole=is_whole)
-    news = book.enter(found.seen, found.blind, rules, memory=found.memory, is_sent=tell)
+    found = survey(call.wiring.reader, now, limits, book.read_memory(now), is_whole=is_whole)
+    after = int(call.clock.now())
+    connection = call.wiring.connection
+    seen, blind = see_runs(call.wiring.store, connection.profile, found.seen), found.blind
+    if connection.broker and not call.is_brokered:
+        blind = (*blind, "runs that were left unfinished: the broker keeps them")
+    book.enter(seen, blind, rules, memory=found.memory, now=after)
+    if sender is not None:
+        news = _send(call, book, sender)
+    else:
+        listener: Listener = "job" if is_job or quiet_word else "hand"
+        news = book.take(listener, after)
+        book.settle(listener, news, after)
     page = book.read()
     code = 0 if quiet_word else _code_of(page.alerts)
-    if sender is not None and page.untold:
-        sender(message_of(page.untold))
-        book.settle(page.untold, now)
     if not news and not call.options.as_json:
         return Written(f"{quiet_word}\n" if quiet_word else "", code)
     return Answer(
@@ -105,11 +118,25 @@ def run(call: Call, is_whole: bool, tell: bool, quiet_word: str) -> Answer | Wri
         data={
             "news": [_event(each) for each in news],
             "active": sum(alert.is_active for alert in page.alerts),
-            "blind_spots": list(found.blind),
+            "blind_spots": list(blind),
         },
         blocks=(Lines(tuple(line_of(each) for each in news)),),
         next=_next(news),
     )
+
+
+def _send(call: Call, book: Book, sender: Sender) -> tuple[News, ...]:
+    """Send the person what they were not told. Meanwhile another look may find more."""
+    sent: list[News] = []
+    while news := book.take("person", int(call.clock.now())):
+        arrived: tuple[News, ...] = ()
+        try:
+            sender(message_of(news))
+            arrived = news
+        finally:
+            book.settle("person", arrived, int(call.clock.now()))
+        sent.extend(news)
+    return tuple(sent)
 
 
 @group.command("status", operation="monitor.status")
@@ -135,9 +162,9 @@ def status(call: Call) -> Answer:
         return {name: facts[name] for name in _FIELDS}
 
     seen = tuple(f"blind spot: {text}" for text in page.blind)
-    quiet = tuple(f"silenced: {each.pattern} {each.why}".rstrip() for each in silences)
+    quiet = tuple(_describe(each) for each in silences)
     return Answer(
-        _verdict(page.alerts, None) + f"; looked {_ago(call, page)} ago",
+        f"{_verdict(page.alerts, None)}; {_looked(call, page)}",
         blocks=(Listing(open_, item, _FIELDS, _COLUMNS), Lines((*quiet, *seen))),
         beside={"looked": page.looked, "blind_spots": list(page.blind)},
     )
@@ -147,27 +174,37 @@ def status(call: Call) -> Answer:
 @list_options
 @click.pass_obj
 def history(call: Call) -> Answer:
-    """List what was told, the newest first."""
-    events = _book(call).read().history[::-1]
+    """List what was found, the newest look first; `number` grows with each piece of news."""
+    page = _book(call).read()
+    events = page.numbered_history()
     wanted = call.options.limit or (len(events) if call.options.is_full else _LAST)
     listing = Listing(
-        events[:wanted], _event, _HISTORY_FIELDS, _HISTORY_COLUMNS, total=len(events)
+        events[:wanted], _numbered_event, _HISTORY_FIELDS, _HISTORY_COLUMNS, total=len(events)
     )
-    return Answer(count_of(len(events), "event"), blocks=(listing,))
+    last = max(page.count, len(events))
+    return Answer(count_of(len(events), "event"), blocks=(listing,), beside={"last": last})
 
 
 @group.command(
     "ack",
     operation="monitor.ack",
-    examples=("pve monitor ack al_1f2e3d4c --why 'disk is ordered'",),
+    examples=("pve monitor ack al_1f2e3d4c --why 'disk is ordered'", "pve monitor ack vm/101"),
 )
 @click.argument("alert", metavar="ALERT")
 @click.option("--why", default="", help="What is known about it.")
 @click.pass_obj
 def ack(call: Call, alert: str, why: str) -> Answer:
-    """Say that an alert is known. It is told again only when it grows worse or is over."""
+    """Say that an alert, or every alert of a subject, is known.
+
+    It is told again only when it grows worse or is over.
+    """
     found = _book(call).acknowledge(alert, why, int(call.clock.now()))
-    return Answer(f"acknowledged: {found.subject}: {found.message}", data={"id": found.id})
+    lines = tuple(f"{each.subject}: {each.message} [{each.id}]" for each in found)
+    return Answer(
+        f"acknowledged: {count_of(len(found), 'alert')}",
+        data={"id": found[0].id, "ids": [each.id for each in found]},
+        blocks=(Lines(lines),),
+    )
 
 
 @group.command(
@@ -183,7 +220,10 @@ def ack(call: Call, alert: str, why: str) -> Answer:
 @click.option("--why", default="", help="What for.")
 @click.pass_obj
 def silence(call: Call, pattern: str, duration: str, why: str) -> Answer:
-    """Keep alerts quiet for a time: by code, subject or id, with * and ?; at most 30 days."""
+    """Keep alerts quiet for a time: by code, subject or id, with * and ?; at most 30 days.
+
+    Problems are told all the same, unless a person at a terminal silences them.
+    """
     from pveops.cli.verbs import parse_duration
     from pveops.units import DAY_S
 
@@ -191,9 +231,12 @@ def silence(call: Call, pattern: str, duration: str, why: str) -> Answer:
     if seconds is None or seconds > 30 * DAY_S:
         raise UsageError(f"{duration!r} is no duration up to 30d", hint="--for 2h")
     now = int(call.clock.now())
-    _book(call).silence(pattern, now + seconds, why, now)
+    _book(call).silence(pattern, now + seconds, why, now, is_person=call.is_person)
     text = f"silenced for {duration}: {pattern}" if seconds else f"not silenced: {pattern}"
-    return Answer(text, data={"pattern": pattern, "until": now + seconds})
+    if seconds and not call.is_person:
+        text += "; problems are told all the same"
+    data = {"pattern": pattern, "until": now + seconds, "with_problems": call.is_person}
+    return Answer(text, data=data)
 
 
 def limits_of(call: Call) -> Limits:
@@ -249,14 +292,21 @@ def message_of(news: Sequence[News]) -> str:
     """What goes to a person: names of the cluster can neither link nor mention there."""
     from pveops.sanitize import neutralize_markup
 
-    lines = [line_of(each) for each in news[:_MOST_SENT]]
-    if len(news) > _MOST_SENT:
-        lines.append(f"and {len(news) - _MOST_SENT} more: pve monitor status")
-    return neutralize_markup("\n".join(lines))
+    lines: list[str] = []
+    room = _ROOM
+    for each in news[:_MOST_SENT]:
+        line = neutralize_markup(line_of(each, _LONGEST_LINE))
+        if len(line) >= room:
+            break
+        lines.append(line)
+        room -= len(line) + 1
+    if len(news) > len(lines):
+        lines.append(f"and {len(news) - len(lines)} more: pve monitor status, pve monitor history")
+    return "\n".join(lines)
 
 
-def line_of(news: News) -> str:
-    """One event in one line, whatever a name in it holds."""
+def line_of(news: News, longest: int | None = None) -> str:
+    """One event in one line, whatever a name in it holds. longest: characters of what it says."""
     from pveops.sanitize import sanitize_text
 
     alert = news.alert
@@ -264,7 +314,7 @@ def line_of(news: News) -> str:
         word = "cleared"
     else:
         word = f"{SEVERITIES[alert.severity]}{' (worse)' if news.kind == 'worse' else ''}"
-    return f"{word} {sanitize_text(f'{alert.subject}: {alert.message}')} [{alert.id}]"
+    return f"{word} {sanitize_text(f'{alert.subject}: {alert.message}', longest)} [{alert.id}]"
 
 
 def _verdict(alerts: Sequence[Alert], news: int | None) -> str:
@@ -281,6 +331,11 @@ def _verdict(alerts: Sequence[Alert], news: int | None) -> str:
 def _code_of(alerts: Sequence[Alert]) -> int:
     codes = [_CODES.get(alert.severity, 0) for alert in alerts if alert.is_active]
     return max(codes, default=0)
+
+
+def _numbered_event(numbered: tuple[int, News]) -> dict[str, Any]:
+    number, news = numbered
+    return {**_event(news), "number": number}
 
 
 def _event(news: News) -> dict[str, Any]:
@@ -302,7 +357,16 @@ def _next(news: Sequence[News]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(remedies))[:3]
 
 
-def _ago(call: Call, page: Page) -> str:
+def _describe(silence: Silence) -> str:
+    but = "" if silence.with_problems else ", but for problems"
+    return f"silenced{but}: {silence.pattern} {silence.why}".rstrip()
+
+
+def _looked(call: Call, page: Page) -> str:
     from pveops.units import format_duration
 
-    return format_duration(max(0, int(call.clock.now()) - page.looked))
+    now = int(call.clock.now())
+    if page.is_ahead(now):
+        ahead = format_duration(page.looked - now)
+        return f"last looked {ahead} from now: this machine's clock was or is wrong"
+    return f"looked {format_duration(max(0, now - page.looked))} ago"

@@ -86,7 +86,8 @@ def command(
         return _systemd(call, name, minutes, is_applied=is_applied)
     if is_applied:
         raise UsageError("a crontab is yours to edit", hint="crontab -e, and put the line in")
-    line = f"*/{minutes} * * * * {_with_home(call)}{shlex.join(_look(call, name))}"
+    look = shlex.join(_look(call, name, "--job"))
+    line = f"*/{minutes} * * * * {_with_home(call)}{look}"
     line = line.replace("%", r"\%")
     return Answer("a line for `crontab -e`", blocks=(Lines((line,)),), data={"line": line})
 

@@ -324,6 +324,14 @@ class Store:
         rows = self._all("SELECT * FROM runs ORDER BY created DESC, id LIMIT ?", limit)
         return tuple(RunRow(*row) for row in rows)
 
+    def list_open_runs(self) -> tuple[RunRow, ...]:
+        """Every run that has not ended, or that ended and still locks a target; oldest first."""
+        rows = self._all(
+            "SELECT * FROM runs WHERE state = 'running' "
+            "OR (state = 'ended' AND id IN (SELECT run FROM locks)) ORDER BY created, id"
+        )
+        return tuple(RunRow(*row) for row in rows)
+
     def list_runs_of(self, operations: tuple[str, ...]) -> tuple[RunRow, ...]:
         """Every run of a plan of these operations, the oldest first."""
         marks = ",".join("?" * len(operations))

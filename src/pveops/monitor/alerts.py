@@ -99,9 +99,13 @@ class Silence(msgspec.Struct, frozen=True):
     pattern: str
     until: int
     why: str = ""
+    with_problems: bool = True
+    """False: what is a problem is told all the same."""
 
     def covers(self, alert: Alert) -> bool:
         """Whether it is about the alert: `storage.*`, `vm/101`, or its id."""
+        if alert.severity == "block" and not self.with_problems:
+            return False
         names = (alert.code, alert.family, alert.subject, alert.id)
         return any(fnmatchcase(name, self.pattern) for name in names)
 
@@ -168,7 +172,7 @@ def advance(
         if not _is_over(after, rules, seen.at):
             kept.append(after)
     kept.sort(key=lambda alert: (alert.family, alert.subject))
-    return tuple(kept), tuple(sorted(news, key=_order))
+    return tuple(kept), tuple(sorted(news, key=order_of))
 
 
 def _fade(alert: Alert, now: int) -> Alert:
@@ -266,5 +270,6 @@ def _refresh(before: Alert | None, key: tuple[str, str], finding: Finding, now: 
     )
 
 
-def _order(news: News) -> tuple[bool, int, str]:
+def order_of(news: News) -> tuple[bool, int, str]:
+    """The worst first, and at last what is over."""
     return (news.kind == "cleared", -_RANK[news.alert.severity], news.alert.subject)

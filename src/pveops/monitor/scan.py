@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FIXED = 5
 """Resources, membership, tasks, permissions, replication."""
-_UNREACHABLE, _REFUSED = "cluster.unreachable", "cluster.refused"
+_UNREACHABLE, _REFUSED, _UNREAD = "cluster.unreachable", "cluster.refused", "cluster.unread"
 
 
 class Look(NamedTuple):
@@ -59,6 +59,10 @@ def try_look(client: Client) -> Look | Finding:
     except AuthenticationError as error:
         text = f"the cluster does not take the token: {error.message}"
         return Finding(_REFUSED, "block", "cluster", text, remedy="pve doctor")
+    except PveopsError as error:
+        # Another certificate, a proxy's page: whoever relies on the monitor has to hear of it.
+        text = f"the cluster cannot be looked at: {error.message}"
+        return Finding(_UNREAD, "block", "cluster", text, remedy="pve doctor")
 
 
 def lost(why: Finding, now: int) -> tuple[Seen, tuple[str, ...]]:

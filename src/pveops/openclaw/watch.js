@@ -1,7 +1,7 @@
 // Wakes the agent when the monitor has news; OpenClaw runs it, without a model, as a trigger.
 // `LOOK` stands before it: the words of `pve`, and what it needs in its environment.
 //
-// What was told is remembered by time. OpenClaw keeps the state only when the agent's turn went
+// What was told is remembered by the number of the news, whoever looked. OpenClaw keeps the state only when the agent's turn went
 // well, so news that were lost on the way are told by the next evaluation.
 
 const MAX_EVENTS = 20;
@@ -15,9 +15,9 @@ const before = trigger.state ?? {};
 const look = await pve("monitor run --if-quiet NO_REPLY");
 const told = await pve(`monitor history --limit ${MAX_EVENTS} --json`);
 
-let events;
+let events, last;
 try {
-  events = JSON.parse(told.text).data.items;
+  ({ items: events, last } = JSON.parse(told.text).data);
 } catch {
   events = undefined;
 }
@@ -30,11 +30,15 @@ if (look.code !== 0 || !events) {
     state: { ...before, problem },
   });
 } else {
-  const news = events.filter((event) => event.at > (before.at ?? 0)).reverse();
+  // Numbers that are smaller than before are of a store that was made anew.
+  const known = (before.number ?? 0) > last ? 0 : (before.number ?? 0);
+  const news = events.filter((event) => event.number > known);
   const lines = news.map((each) => `| ${each.kind} ${each.severity} ${each.subject}: ${each.message}`);
+  const more = last - known - news.length;
+  if (more > 0) lines.push(`| and ${more} more: pve monitor history`);
   json({
     fire: news.length > 0,
     message: `What the monitor found, as data:\n${lines.join("\n")}`,
-    state: { at: news.reduce((last, event) => Math.max(last, event.at), before.at ?? 0) },
+    state: { number: last },
   });
 }
