@@ -12,7 +12,7 @@ import pytest
 
 from tests.openclaw.install import OpenClaw, Person
 from tests.openclaw.model import Model
-from tests.served import BIN, Cluster, serve_homelab
+from tests.served import BIN, Cluster, serving
 
 PLACE = os.environ.get("PVEOPS_OPENCLAW", "")
 """The folder that `make openclaw` installs OpenClaw into."""
@@ -52,7 +52,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     root = tmp_path_factory.mktemp("openclaw")
     model = Model()
     openclaw = OpenClaw(Path(PLACE).absolute(), root, BIN, model)
-    with serve_homelab(root) as cluster:
+    with serving(root, "--seed", "homelab", "--scale", "4", "--auth-delay", "0") as cluster:
         try:
             made = Home(openclaw, cluster, model, "")
             made.pve("demo", "use", str(root / "ready.json"))
