@@ -283,7 +283,7 @@ def test_without_the_sdk_it_says_what_to_install(client: Client) -> None:
         check=False,
     )
     assert done.returncode == 7
-    assert "next: pip install 'pveops[mcp]'" in done.stdout
+    assert "next: pip install 'mcp>=1.10,<2'" in done.stdout
 
 
 # -- what it does not do -------------------------------------------------------------

@@ -265,7 +265,7 @@ def test_without_the_library_the_way_to_it_is_told(
     monkeypatch.setattr(builtins, "__import__", refuse)
     outcome = run_line(make_world(tmp_path), tmp_path, "pve monitor export")
     assert outcome.code == 7
-    assert "pip install 'pveops[metrics]'" in outcome.out
+    assert "pip install prometheus-client" in outcome.out
 
 
 def test_a_thousand_guests_take_a_bounded_number_of_series(tmp_path: Path) -> None:

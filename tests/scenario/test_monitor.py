@@ -122,3 +122,13 @@ def test_silencing_everything_is_refused(pattern: str, tmp_path: Path) -> None:
     world = make_world(tmp_path)
     outcome = run_line(world, tmp_path, f"pve monitor silence '{pattern}' --for 1h")
     assert outcome.code == 2
+
+
+def test_that_a_problem_is_known_only_a_person_says(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    assert run_line(world, tmp_path, "pve monitor run").code == 21
+    rows = run_line(world, tmp_path, "pve monitor status --json").json["data"]["items"]
+    problem = next(row["id"] for row in rows if row["severity"] == "block")
+    refused = run_line(world, tmp_path, f"pve monitor ack {problem}")
+    assert refused.code == 4
+    assert "for a person at a terminal to say" in refused.out

@@ -56,7 +56,7 @@ class Served(NamedTuple):
     def no_files(self) -> str:
         """What is said to whoever names a file."""
         name = "the broker" if self.by == "broker" else "the MCP server"
-        return f"{name} reads no files of its callers"
+        return f"{name} reads and writes no files of its callers"
 
 
 class Call:

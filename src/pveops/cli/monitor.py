@@ -196,9 +196,9 @@ def history(call: Call) -> Answer:
 def ack(call: Call, alert: str, why: str) -> Answer:
     """Say that an alert, or every alert of a subject, is known.
 
-    It is told again only when it grows worse or is over.
+    It is told again only when it grows worse or is over. Of a problem only a person says so.
     """
-    found = _book(call).acknowledge(alert, why, int(call.clock.now()))
+    found = _book(call).acknowledge(alert, why, int(call.clock.now()), is_person=call.is_person)
     lines = tuple(f"{each.subject}: {each.message} [{each.id}]" for each in found)
     return Answer(
         f"acknowledged: {count_of(len(found), 'alert')}",

@@ -87,7 +87,12 @@ def command(
     if is_applied:
         raise UsageError("a crontab is yours to edit", hint="crontab -e, and put the line in")
     look = shlex.join(_look(call, name, "--job"))
-    line = f"*/{minutes} * * * * {_with_home(call)}{look}"
+    if 60 % minutes:
+        raise UsageError(
+            f"cron cannot look every {every} evenly", hint="--every 5m, 10m, 15m, 20m, 30m or 1h"
+        )
+    begin = "0" if minutes == _LONGEST_MIN else f"*/{minutes}"
+    line = f"{begin} * * * * {_with_home(call)}{look}"
     line = line.replace("%", r"\%")
     return Answer("a line for `crontab -e`", blocks=(Lines((line,)),), data={"line": line})
 

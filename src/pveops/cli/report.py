@@ -44,6 +44,8 @@ def command(call: Call, since: str, html: str, replace: bool, tell: bool) -> Ans
     from pveops.monitor.digest_text import judge_digest, tell_digest
 
     span = _span(since)
+    if tell and (call.served is not None or call.options.is_look_only):
+        raise UsageError("a message to the person is more than a look", hint="without --tell")
     if html and call.served is not None:
         raise UsageError(call.served.no_files, hint="without --html: the text")
     path = choose_path(html, PAGE, f"pve-report-{since}") if html else None

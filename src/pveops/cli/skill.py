@@ -13,6 +13,7 @@ from pveops.cli.call import Call
 from pveops.cli.commands import Group
 from pveops.config.guest_templates import find_skill_folder
 from pveops.errors import ConfigError, UsageError
+from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.skill.agents import Opinion
@@ -86,7 +87,8 @@ def install(call: Call, folder: Path | None, agent: str, replace: bool) -> Answe
         if not replace:
             raise ConfigError(
                 f"{target} is not as pveops left it: {', '.join(standing.edited[:8])}",
-                hint="`pve skill install --replace` keeps a copy and puts ours there",
+                hint=f"`pve skill install --for {shell_word(agent)} --replace` keeps a copy, and "
+                "puts ours there",
                 details={"edited": list(standing.edited)},
             )
         kept = (f"what was there is kept in {keep_edits(target, _keep(call))}",)

@@ -72,9 +72,7 @@ def apprise_sender(file: Path) -> Sender:
         try:
             import apprise
         except ImportError as error:
-            raise ConfigError(
-                "Apprise is not installed", hint="pip install 'pveops[notify]'"
-            ) from error
+            raise ConfigError("Apprise is not installed", hint="pip install apprise") from error
         content = read_private_file(file, "the file with Apprise URLs", f"chmod 600 {file}")
         urls = [line.strip() for line in content.decode(errors="replace").splitlines()]
         notifier = apprise.Apprise()

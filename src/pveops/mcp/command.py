@@ -17,7 +17,7 @@ from pveops.errors import ConfigError
 group = Group("mcp", help="MCP (Model Context Protocol): serve agents over standard streams.")
 
 _LEAST, _FIRST_UNKNOWN = (1, 10), (2,)
-_INSTALL = "pip install 'pveops[mcp]'"
+_INSTALL = "pip install 'mcp>=1.10,<2'"
 _COLUMNS = (
     Column("name"),
     Column("reads", label="only looks", kind="flag"),

@@ -139,7 +139,7 @@ class Book:
         taken: list[News] = []
 
         def change(page: Page) -> Page:
-            owed, news = take(page.owed, listener, page.alerts, now)
+            owed, news = take(page.owed, listener, page.alerts, now, page.silences)
             taken.extend(news)
             return msgspec.structs.replace(page, owed=owed)
 
@@ -154,15 +154,24 @@ class Book:
 
         self._change(change, now)
 
-    def acknowledge(self, name: str, why: str, now: int) -> tuple[Alert, ...]:
+    def acknowledge(
+        self, name: str, why: str, now: int, *, is_person: bool = False
+    ) -> tuple[Alert, ...]:
         """Say that an alert, or all of a subject, is known; only a worse one is told again.
 
-        Raises NotFoundError.
+        Who is no person acknowledges no problem: nobody else would look at it any more. Raises
+        NotFoundError, PolicyRefusedError.
         """
         found: list[Alert] = []
 
         def change(page: Page) -> Page:
-            known = {alert.id for alert in _find(page, name)}
+            alerts = _find(page, name)
+            if not is_person and any(alert.severity == "block" for alert in alerts):
+                raise PolicyRefusedError(
+                    f"{name} is a problem; that it is known is for a person at a terminal to say",
+                    hint=f"ask your human: pve monitor ack {name}",
+                )
+            known = {alert.id for alert in alerts}
             alerts = tuple(
                 msgspec.structs.replace(each, acked=now, why=why) if each.id in known else each
                 for each in page.alerts
@@ -276,9 +285,13 @@ def _pull_back_memory(memory: Memory, now: int) -> Memory:
 
 
 def _find(page: Page, name: str) -> tuple[Alert, ...]:
-    found = tuple(
-        alert for alert in page.alerts if alert.is_active and name in {alert.id, alert.subject}
-    )
+    named = tuple(alert for alert in page.alerts if name in {alert.id, alert.subject})
+    found = tuple(alert for alert in named if alert.is_active)
+    if named and not found:
+        raise NotFoundError(
+            f"{name} was seen, and nobody was told of it yet: it is too young, or silenced",
+            hint="pve monitor status, in a minute",
+        )
     if not found:
         raise NotFoundError(f"there is no alert {name!r}", hint="pve monitor status")
     return found

@@ -170,6 +170,9 @@ def tell_numbers(chart: Chart, line: Line) -> tuple[str, ...]:
     )
 
 
+_SMALL = 0.1
+
+
 def format_number(value: float) -> str:
     """Three digits that count: `0.04`, `7.3`, `73`, `730`."""
     size = abs(value)
@@ -177,6 +180,9 @@ def format_number(value: float) -> str:
         return f"{value:.0f}"
     if size >= 10:
         return f"{value:.1f}".removesuffix(".0")
+    small = f"{value:.2g}" if size < _SMALL else ""
+    if small and "e" not in small:
+        return small
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 

@@ -91,7 +91,7 @@ def make_registry(sample: Sample, page: Page) -> CollectorRegistry:
         from prometheus_client import CollectorRegistry
     except ImportError:
         raise ConfigError(
-            "prometheus-client is not installed", hint="pip install 'pveops[metrics]'"
+            "prometheus-client is not installed", hint="pip install prometheus-client"
         ) from None
 
     class Collected:

@@ -7,12 +7,12 @@ another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
-from pveops.monitor.alerts import Alert, News, order_of
+from pveops.monitor.alerts import Alert, News, Silence, order_of
 
 Listener = Literal["person", "job", "hand"]
 _MOST = 1000
@@ -39,27 +39,47 @@ def owe_all(owed: Mapping[str, Owed], news: Iterable[News]) -> dict[str, Owed]:
     fresh = {each.alert.id: each for each in news}
 
     def add(mine: Owed) -> Owed:
-        old = (each for each in mine.news if each.alert.id not in fresh)
-        return Owed((*old, *fresh.values())[-_MOST:], mine.sending)
+        old = tuple(each for each in mine.news if each.alert.id not in fresh)
+        untold = {each.alert.id for each in mine.news if each.kind == "raised"}
+        # What is over before this listener heard of it is no news any more.
+        new = (each for each in fresh.values() if not _is_over(each, untold))
+        return Owed((*old, *new)[-_MOST:], mine.sending)
 
     return {listener: add(mine) for listener, mine in owed.items()}
 
 
+def _is_over(news: News, untold: set[str]) -> bool:
+    return news.kind == "cleared" and news.alert.id in untold
+
+
 def take(
-    owed: Mapping[str, Owed], listener: Listener, alerts: Iterable[Alert], now: int
+    owed: Mapping[str, Owed],
+    listener: Listener,
+    alerts: Sequence[Alert],
+    now: int,
+    silences: Sequence[Silence] = (),
 ) -> tuple[dict[str, Owed], tuple[News, ...]]:
     """Give what the listener is owed, the worst first, to whoever is going to tell it.
 
     Nothing, while somebody else is telling it. Who listens for the first time is owed all that is
-    open: nobody has told it to them.
+    open: nobody has told it to them. What was silenced since, or seems over, stays owed.
     """
     mine = owed.get(listener)
     if mine is None:
         mine = Owed(tuple(News("raised", each.raised, each) for each in alerts if each.is_active))
     if mine.is_on_its_way(now):
         return dict(owed), ()
-    news = tuple(sorted(mine.news, key=order_of))
-    return {**owed, listener: Owed(news, now if news else 0)}, news
+    present = {alert.id: alert for alert in alerts}
+    quiet = [each for each in silences if each.until > now]
+
+    def is_held(each: News) -> bool:
+        alert = present.get(each.alert.id, each.alert)
+        return each.kind != "cleared" and (
+            bool(alert.gone) or any(silence.covers(alert) for silence in quiet)
+        )
+
+    news = tuple(sorted((each for each in mine.news if not is_held(each)), key=order_of))
+    return {**owed, listener: Owed(mine.news, now if news else 0)}, news
 
 
 def settle(owed: Mapping[str, Owed], listener: Listener, told: Iterable[News]) -> dict[str, Owed]:

@@ -60,7 +60,7 @@ def draw_figure(chart: Chart, title: str, subtitle: str) -> Figure:
     except ImportError as error:
         raise ConfigError(
             "pictures need matplotlib, which is not installed",
-            hint="pip install 'pveops[plots]'; without --out the graph is drawn as text",
+            hint="pip install matplotlib; without --out the graph is drawn as text",
         ) from error
     figure = Figure(figsize=(WIDTH / _DPI, HEIGHT / _DPI), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)

@@ -44,3 +44,7 @@ def test_no_code_goes_out_for_a_caller_that_asks_the_person_itself(cli):
     assert outcome.code == 3
     assert outcome.json["plan"]["code"] == "withheld"
     assert cli.run("pve --no-code guest stop web01").lines[-1].startswith("no code was sent")
+
+
+def test_a_report_that_is_sent_is_more_than_a_look(cli):
+    assert cli.run("pve --look-only report --tell").code == 2

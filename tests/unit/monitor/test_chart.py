@@ -151,7 +151,7 @@ def test_bytes_are_scaled_below_1024(most: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0, "0"), (0.044, "0.04"), (7.3, "7.3"), (73.26, "73.3"), (730.4, "730")]
+    ("value", "words"), [(0, "0"), (0.044, "0.044"), (7.3, "7.3"), (73.26, "73.3"), (730.4, "730")]
 )
 def test_three_digits_are_told(value: float, words: str) -> None:
     assert format_number(value) == words
