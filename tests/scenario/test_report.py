@@ -77,7 +77,9 @@ def test_alerts_carry_since_when_and_that_they_are_known(tmp_path: Path) -> None
         run_line(world, tmp_path, "pve monitor run")
     assert run_line(world, tmp_path, "pve monitor ack vm/105 --why known").code == 0
     out = report(world, tmp_path).out
-    assert "vm/105: gitlab is locked (backup), for 2h, acknowledged" in out
+    assert (
+        "gitlab is locked (backup), and no task that can be seen works on it, for 2h, ack" in out
+    )
     assert "raised" in out
 
 

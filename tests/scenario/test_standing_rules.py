@@ -232,7 +232,7 @@ def test_plans_that_met_a_lock_are_counted_when_they_are_applied(tmp_path: Path)
         with pytest.raises(ConflictError):
             ask(world, "guest.tag", name, add="blue")
     for row in world.session.store.list_runs():
-        world.session.store.release_locks(row.id)
+        world.session.store.close_run(row, 0.0)
     plans = [row.id for row in world.session.store.list_plans() if row.state == "open"]
     assert len(plans) == 2
     apply_plan(world.session, plans[0], Consent("policy"))
@@ -278,7 +278,7 @@ def test_a_right_code_is_not_used_up_by_a_guest_that_is_being_worked_on(tmp_path
     for _ in range(5):
         with pytest.raises(ConflictError, match="another run works on"):
             apply_plan(world.session, change.plan_id, Consent("code", world.code))
-    world.session.store.release_locks(row.id)
+    world.session.store.close_run(row, 0.0)
     receipt = apply_plan(world.session, change.plan_id, Consent("code", world.code))
     assert receipt.status == "done"
 

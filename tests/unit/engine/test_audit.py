@@ -203,7 +203,7 @@ def test_blocks_that_a_power_cut_left_empty_are_moved_aside(
 
 def test_a_record_is_bounded_and_what_was_cut_is_told_with_its_hash(tmp_path: Path) -> None:
     log = fill(tmp_path)
-    text = "x" * 3_000_000
+    text = "so, " * 750_000
     log.append("intent", {"params": {"tags": text}, "targets": ["y" * 400] * 90_000})
     log.append("intent", {"lists": [["z" * 4000] * 900]})
     assert (tmp_path / "audit.jsonl").stat().st_size < 1_000_000
