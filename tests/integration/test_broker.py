@@ -92,10 +92,10 @@ def test_input_goes_along_and_files_do_not(accounts: Accounts) -> None:
     assert code in {0, 3}, out
     code, out = accounts.run("pve guest set windows-lab --ssh-keys /etc/shadow")
     assert code == 2
-    assert "reads no files of its callers" in out
+    assert "reads and writes no files of its callers" in out
     code, out = accounts.run("pve storage upload /etc/hostname local --node pve1")
     assert code == 2
-    assert "reads no files of its callers" in out
+    assert "reads and writes no files of its callers" in out
 
 
 # -- what it stops -------------------------------------------------------------------

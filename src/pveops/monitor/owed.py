@@ -39,17 +39,10 @@ def owe_all(owed: Mapping[str, Owed], news: Iterable[News]) -> dict[str, Owed]:
     fresh = {each.alert.id: each for each in news}
 
     def add(mine: Owed) -> Owed:
-        old = tuple(each for each in mine.news if each.alert.id not in fresh)
-        untold = {each.alert.id for each in mine.news if each.kind == "raised"}
-        # What is over before this listener heard of it is no news any more.
-        new = (each for each in fresh.values() if not _is_over(each, untold))
-        return Owed((*old, *new)[-_MOST:], mine.sending)
+        old = (each for each in mine.news if each.alert.id not in fresh)
+        return Owed((*old, *fresh.values())[-_MOST:], mine.sending)
 
     return {listener: add(mine) for listener, mine in owed.items()}
-
-
-def _is_over(news: News, untold: set[str]) -> bool:
-    return news.kind == "cleared" and news.alert.id in untold
 
 
 def take(
@@ -62,7 +55,7 @@ def take(
     """Give what the listener is owed, the worst first, to whoever is going to tell it.
 
     Nothing, while somebody else is telling it. Who listens for the first time is owed all that is
-    open: nobody has told it to them. What was silenced since, or seems over, stays owed.
+    open: nobody has told it to them. What was silenced since stays owed.
     """
     mine = owed.get(listener)
     if mine is None:
@@ -74,9 +67,7 @@ def take(
 
     def is_held(each: News) -> bool:
         alert = present.get(each.alert.id, each.alert)
-        return each.kind != "cleared" and (
-            bool(alert.gone) or any(silence.covers(alert) for silence in quiet)
-        )
+        return each.kind != "cleared" and any(silence.covers(alert) for silence in quiet)
 
     news = tuple(sorted((each for each in mine.news if not is_held(each)), key=order_of))
     return {**owed, listener: Owed(mine.news, now if news else 0)}, news

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from pveops.monitor.alerts import Alert, News, Silence
-from pveops.monitor.owed import Owed, owe_all, settle, take
+from pveops.monitor.owed import Owed, settle, take
 
 ALERT = Alert("al_1", "guest", "vm/101", "guest.paused", "warn", "is paused", 100, 100, raised=100)
 RAISED = News("raised", 100, ALERT)
@@ -25,18 +23,3 @@ def test_what_was_silenced_before_it_was_told_is_told_when_the_silence_is_over()
     owed, told = take(OWED, "job", (ALERT,), 200, silences)
     assert told == ()
     assert take(owed, "job", (ALERT,), 301, silences)[1] == (RAISED,)
-
-
-def test_what_seems_over_is_not_told_as_new() -> None:
-    gone = msgspec.structs.replace(ALERT, gone=190)
-    owed, told = take(OWED, "job", (gone,), 200)
-    assert told == ()
-    assert take(owed, "job", (ALERT,), 210)[1] == (RAISED,)
-
-
-def test_what_is_over_before_a_listener_heard_of_it_is_no_news_for_that_one() -> None:
-    owed, told = take(OWED, "job", (ALERT,), 200)
-    cleared = News("cleared", 220, ALERT)
-    owed = owe_all(settle(owed, "job", told), (cleared,))
-    assert take(owed, "job", (), 230)[1] == (cleared,)
-    assert take(owed, "person", (), 230)[1] == ()
