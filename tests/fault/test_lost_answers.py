@@ -10,6 +10,7 @@ import pytest
 from pveops.api.client import Client
 from pveops.api.decorators import ReadOnly
 from pveops.api.port import Request, Response, Transport
+from pveops.clock import Clock
 from pveops.engine.apply import apply_plan, resume_run
 from pveops.engine.approve import Consent
 from pveops.engine.change import request_change
@@ -118,6 +119,41 @@ def test_a_token_that_was_replaced_meanwhile_does_not_hide_what_the_old_one_did(
         apply_plan(world.session, change.plan_id or "", Consent("code", world.code))
     world.cluster.timeline.advance(300)
     heir = join_world(tmp_path, world.seed).session._replace(auth_id="agent@pve!ops-b")
+    item = resume_run(heir, heir.store.list_runs()[0].id).items[0]
+    assert len(world.effects()) == 1
+    assert item.status == "done", item.message
+
+
+class SetClock:
+    """Our clock, after somebody has set it. It is no longer the pace of the cluster's."""
+
+    def __init__(self, inner: Clock, by_s: float) -> None:
+        self._inner = inner
+        self._by_s = by_s
+
+    def now(self) -> float:
+        return self._inner.now() + self._by_s
+
+    def monotonic(self) -> float:
+        return self._inner.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        self._inner.sleep(seconds)
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+def test_our_clock_that_was_set_meanwhile_does_not_hide_what_was_done(
+    by_s: int, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    change = request_change(world.session, Ask("guest.reset", ("web02",)))
+    world.cluster.faults.add(kind="lost-after", method="POST", path=CALL)
+    kill_at(world, 2, before=False)
+    with pytest.raises(KilledError):
+        apply_plan(world.session, change.plan_id or "", Consent("code", world.code))
+    world.cluster.timeline.advance(300)
+    heir = join_world(tmp_path, world.seed).session
+    heir = heir._replace(clock=SetClock(heir.clock, by_s))
     item = resume_run(heir, heir.store.list_runs()[0].id).items[0]
     assert len(world.effects()) == 1
     assert item.status == "done", item.message

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commandline import run_line
+from tests.commandline import run_line, run_words
 from tests.world import make_world
 
 
@@ -122,13 +122,13 @@ def test_a_huge_parameter_does_not_end_all_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["guest tag web02 --add {}", "pool create p1 --comment {}", "{}"]
+    "words", [["guest", "tag", "web02", "--add"], ["pool", "create", "p1", "--comment"], []]
 )
 def test_a_word_longer_than_anything_of_pves_is_refused_before_it_is_looked_at(
-    words: str, tmp_path: Path
+    words: list[str], tmp_path: Path
 ) -> None:
     world = make_world(tmp_path)
-    outcome = run_line(world, tmp_path, f"pve {words.format('x' * 1_300_000)}")
+    outcome = run_words(world, tmp_path, "pve", [*words, "x" * 1_300_000])
     assert outcome.code == 2
     assert "has 1,300,000 characters; 65,536 are the most" in outcome.out
     assert len(outcome.out) < 1000

@@ -15,7 +15,7 @@ from pveops.engine.consent import check_code
 from pveops.engine.consent_receipt import check_receipt
 from pveops.engine.consent_signature import check_signature
 from pveops.engine.gate import Verdict, count_for, judge_plan
-from pveops.engine.marks import same_to_the_policy
+from pveops.engine.marks import goes_by_pools, same_to_the_policy
 from pveops.engine.process import own_mark
 from pveops.engine.same_cluster import list_fingerprints
 from pveops.engine.session import Session
@@ -62,8 +62,14 @@ class Consent(NamedTuple):
 
 
 def check_marks(session: Session, plan: Plan) -> None:
-    """Raises StalePlanError when a guest has got, or lost, what the policy goes by."""
-    planned = [item.target for item in plan.items if item.target.kind in {"qemu", "lxc"}]
+    """Raises StalePlanError when a guest has got, or lost, what the policy goes by.
+
+    Tags and names stand in the configuration; where its digest is guarded, the guards tell.
+    """
+    items = [item for item in plan.items if item.target.kind in {"qemu", "lxc"}]
+    if not goes_by_pools(session.policy):
+        items = [item for item in items if "digest" not in item.guards]
+    planned = [item.target for item in items]
     if all(target.is_new for target in planned):
         return
     try:

@@ -22,7 +22,7 @@ from pveops.engine.guard import check_again, check_guards
 from pveops.engine.item_record import ItemRecord, scalars_of
 from pveops.engine.new_guest import bind_id
 from pveops.engine.outcome import ItemOutcome, Status, is_open
-from pveops.engine.reconcile import settle
+from pveops.engine.reconcile import Sent, settle
 from pveops.engine.tools import Tools
 from pveops.errors import (
     BusyError,
@@ -68,7 +68,7 @@ class ItemRun:
         self._record = ItemRecord(tools, run_id, plan, index)
         self._item: Item = self._bound(plan.items[index].target.id)
         self._began = 0.0
-        self._sent_at = 0.0
+        self._sent = Sent(0.0, 0.0)
         self._auth_id = tools.auth_id
         """Who sent the last call: a token may have been replaced since."""
         self._upid = ""
@@ -112,7 +112,7 @@ class ItemRun:
         last = told[-1]
         step = int(last.data["step"])
         if last.kind in {"intent", "lost"}:
-            return self._settle(step, float(last.data["sent_at"]))
+            return self._settle(step, Sent(**last.data["sent"]))
         self._upid = str(last.data.get("upid", ""))
         return self._go_on(step + 1)
 
@@ -186,7 +186,7 @@ class ItemRun:
             if error is None:
                 return None
             if isinstance(error, OutcomeUnknownError):
-                return self._settle(number, self._sent_at)
+                return self._settle(number, self._sent)
             if pause_s is None or not isinstance(error, BusyError):
                 return self._refused(error)
             self._tools.clock.sleep(pause_s)
@@ -229,7 +229,7 @@ class ItemRun:
             if error is None:
                 return None
             if isinstance(error, OutcomeUnknownError):
-                return self._settle(number, self._sent_at)
+                return self._settle(number, self._sent)
             is_last = attempt == _MAX_IDS - 1
             if isinstance(error, BusyError) and not is_last:
                 self._tools.clock.sleep(_BUSY_PAUSES_S[min(attempt, len(_BUSY_PAUSES_S) - 1)])
@@ -254,7 +254,9 @@ class ItemRun:
                 call.method, call.path, dict(call.params), self._upload_of(call)
             )
         except OutcomeUnknownError as error:
-            self._record.write("lost", step=number, sent_at=self._sent_at, message=error.message)
+            self._record.write(
+                "lost", step=number, sent=self._sent._asdict(), message=error.message
+            )
             return error
         except FrozenError as error:
             self._record.write("held", step=number, message=error.message)
@@ -278,8 +280,10 @@ class ItemRun:
     def _announce(self, number: int, call: Call) -> None:
         """Record the intent, in both books, before a byte is sent."""
         self._refuse_frozen()
-        self._sent_at, self._auth_id = self._tools.clock.now(), self._tools.auth_id
-        self._record.intend(self._item, number, call, self._sent_at, self._identity)
+        tools = self._tools
+        self._sent = Sent(tools.clock.now(), tools.reader.server_time())
+        self._auth_id = tools.auth_id
+        self._record.intend(self._item, number, call, self._sent, self._identity)
         self._progress(f"{call.method} {call.path}", None)
         # The books may have been waited for.
         self._refuse_frozen()
@@ -294,7 +298,7 @@ class ItemRun:
     def _bound(self, vmid: str) -> Item:
         return bind_id(self._plan.items[self._index], vmid)
 
-    def _settle(self, number: int, sent_at: float) -> ItemOutcome:
+    def _settle(self, number: int, sent: Sent) -> ItemOutcome:
         """The answer to a call is not known: look what the cluster says."""
         call = self._item.steps[number]
         if not isinstance(call, Call):
@@ -305,7 +309,7 @@ class ItemRun:
             self._tools.clock,
             self._item,
             number,
-            sent_at=sent_at,
+            sent=sent,
             auth_id=self._auth_id,
             known_upids=self._tools.store.known_upids(),
         )

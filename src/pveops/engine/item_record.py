@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from pveops.engine.outcome import ItemOutcome
+from pveops.engine.reconcile import Sent
 from pveops.engine.tools import Tools
 from pveops.errors import AuditError
 from pveops.operations.plan import Call, Item, Plan, Scalar, plain
@@ -27,9 +28,7 @@ class ItemRecord:
             self._run_id, self._index, kind, self._tools.clock.now(), data
         )
 
-    def intend(
-        self, item: Item, number: int, call: Call, sent_at: float, identity: str = ""
-    ) -> None:
+    def intend(self, item: Item, number: int, call: Call, sent: Sent, identity: str = "") -> None:
         """That a call is about to be sent, in both books. Raises AuditError: then it must not.
 
         identity: what the guest was like, where an earlier call of the run has made it.
@@ -47,7 +46,7 @@ class ItemRecord:
         # The id that a new guest is to have, and what is seen of it, for whoever picks the run up.
         new = {"vmid": item.target.id} if item.target.is_new else {}
         new |= {"identity": identity} if identity else {}
-        told = {"sent_at": sent_at, "auth_id": self._tools.auth_id, **new}
+        told = {"sent": sent._asdict(), "auth_id": self._tools.auth_id, **new}
         self.write("intent", step=number, call=call.path, **told)
 
     def end(self, item: Item, outcome: ItemOutcome) -> ItemOutcome:

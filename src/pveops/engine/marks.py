@@ -55,6 +55,11 @@ def same_to_the_policy(policy: Policy, planned: Target, present: Target) -> bool
     return all(_named(rule, before) == _named(rule, after) for _, rule in _rules(policy))
 
 
+def goes_by_pools(policy: Policy) -> bool:
+    """Whether any rule names a pool: of all marks the one that no configuration holds."""
+    return any(getattr(rule, "pools", ()) for _, rule in _rules(policy))
+
+
 def _rules(policy: Policy) -> Iterator[tuple[str, Protected | GuestCommands]]:
     yield "protected", policy.protected
     yield from (("grants", grant.guests) for grant in policy.grants)

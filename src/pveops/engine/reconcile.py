@@ -29,6 +29,21 @@ _FARTHEST_S = 86_400
 """How far a node's clock may be from ours where it cannot be asked for its time."""
 
 
+class Sent(NamedTuple):
+    """When a call was sent, in seconds since the epoch.
+
+    own: by our clock, which may be set meanwhile. server: by that of the server that had answered
+    last, whose pace is the cluster's.
+    """
+
+    own: float
+    server: float
+
+    def age_s(self, client: Client, clock: Clock) -> float:
+        """How long ago that is, at most."""
+        return max(0.0, clock.now() - self.own, client.server_time() - self.server)
+
+
 class Settlement(NamedTuple):
     """What was found.
 
@@ -49,19 +64,19 @@ def settle(
     item: Item,
     number: int,
     *,
-    sent_at: float,
+    sent: Sent,
     auth_id: str,
     known_upids: frozenset[str],
 ) -> Settlement:
     """Find out what became of the call that is step `number` of an item. Only reads.
 
-    sent_at: by our own clock. auth_id: `user@realm!token` as tasks carried it then.
+    auth_id: `user@realm!token` as tasks carried it then.
     known_upids: tasks of ours that belong to other calls.
     """
     call = item.steps[number]
     if not isinstance(call, Call):
         raise TypeError(f"step {number} is no call")
-    window = _find_window(client, clock, call, item, sent_at) if call.task_types else None
+    window = _find_window(client, clock, call, item, sent) if call.task_types else None
     goal = next((step for step in item.steps[number:] if isinstance(step, WaitState)), None)
     for pause_s in _LOOKS_S:
         clock.sleep(pause_s)
@@ -90,7 +105,7 @@ class _Window(NamedTuple):
     earliest: int
 
 
-def _find_window(client: Client, clock: Clock, call: Call, item: Item, sent_at: float) -> _Window:
+def _find_window(client: Client, clock: Clock, call: Call, item: Item, sent: Sent) -> _Window:
     """Start times of tasks are the node's own; the endpoint's and ours may be others.
 
     PVE tells the time to whoever has Sys.Audit on the node (`GET /nodes/{node}/time`).
@@ -102,7 +117,7 @@ def _find_window(client: Client, clock: Clock, call: Call, item: Item, sent_at: 
         now = told.get("time") if isinstance(told, dict) else None
     is_known = isinstance(now, int | float)
     here = float(now) if isinstance(now, int | float) else client.server_time()
-    begins = int(here - max(0.0, clock.now() - sent_at)) - _SLACK_S
+    begins = int(here - sent.age_s(client, clock)) - _SLACK_S
     return _Window(begins, begins if is_known else begins - _FARTHEST_S)
 
 
