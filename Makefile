@@ -46,7 +46,7 @@ browser:
 	  apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; }
 
 test: $(PEERS)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: $(PEERS)
 	$(BIN)/ruff format --check .

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import shlex
 from pathlib import Path
 
 import pytest
 
+from pveops.cli.monitor import message_of
 from pveops.cli.process import run_call
 from pveops.clock import Clock
 from pveops.config.profiles import ConsentConfig
+from pveops.engine.senders import Sender, make_sender
 from pveops.engine.store import Store
 from pveops.monitor.alerts import Rules, Seen
 from pveops.monitor.book import Book
@@ -46,6 +50,19 @@ class Person:
         lines = self._inbox.read_text().splitlines()
         fresh, self._read = lines[self._read :], len(lines)
         return fresh
+
+
+class Terminal(io.StringIO):
+    """Where a person sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def make_sender_of(person: Person) -> Sender:
+    sender = make_sender(person.consent)
+    assert sender is not None
+    return sender
 
 
 def look(world: World, folder: Path, person: Person, words: str = "--tell") -> Outcome:
@@ -249,7 +266,10 @@ def test_a_flood_of_long_news_fits_one_message_and_is_owed_no_more(tmp_path: Pat
     at = int(world.cluster.timeline.now())
     flood = tuple(full(number, "x" * 9000) for number in range(1000))
     book.enter(Seen(at, flood), ())
-    look(world, tmp_path, person)
+    # Sent at once: the next look at the world would find none of it, and hold it back.
+    news = book.take("person", at)
+    make_sender_of(person)(message_of(news))
+    book.settle("person", news, at)
     lines = person.read()
     assert 5 < len(lines) <= 26
     assert sum(map(len, lines)) < 4096
@@ -266,7 +286,11 @@ def test_acknowledging_a_subject_acknowledges_every_alert_of_it(tmp_path: Path) 
     troubles = ("guest.halted", "backup.none", "guest.locked")
     findings = tuple(Finding(code, "block", "vm/101", code) for code in troubles)
     book.enter(Seen(1000, (*findings, full(1))), ())
-    assert len(book.acknowledge("vm/101", "known", 1000, is_person=True)) == 3
+    call = call_of(world, tmp_path, "pve monitor ack vm/101 --why known --json", stdout=Terminal())
+    call.stdin = Terminal()
+    assert run_call(call) == 0
+    assert isinstance(call.stdout, Terminal)
+    assert len(json.loads(call.stdout.getvalue())["data"]["ids"]) == 3
     acked = {alert.subject for alert in book.read().alerts if alert.acked}
     assert acked == {"vm/101"}
     assert all(alert.acked for alert in book.read().alerts if alert.subject == "vm/101")

@@ -55,7 +55,8 @@ def take(
     """Give what the listener is owed, the worst first, to whoever is going to tell it.
 
     Nothing, while somebody else is telling it. Who listens for the first time is owed all that is
-    open: nobody has told it to them. What was silenced since stays owed.
+    open: nobody has told it to them. What was silenced since, or
+    seems over, stays owed.
     """
     mine = owed.get(listener)
     if mine is None:
@@ -67,7 +68,8 @@ def take(
 
     def is_held(each: News) -> bool:
         alert = present.get(each.alert.id, each.alert)
-        return each.kind != "cleared" and any(silence.covers(alert) for silence in quiet)
+        is_quiet = any(silence.covers(alert) for silence in quiet)
+        return each.kind != "cleared" and (is_quiet or bool(alert.gone))
 
     news = tuple(sorted((each for each in mine.news if not is_held(each)), key=order_of))
     return {**owed, listener: Owed(mine.news, now if news else 0)}, news

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from pveops.monitor.alerts import Alert, News, Silence
 from pveops.monitor.owed import Owed, settle, take
 
@@ -23,3 +25,10 @@ def test_what_was_silenced_before_it_was_told_is_told_when_the_silence_is_over()
     owed, told = take(OWED, "job", (ALERT,), 200, silences)
     assert told == ()
     assert take(owed, "job", (ALERT,), 301, silences)[1] == (RAISED,)
+
+
+def test_what_seems_over_is_not_told_as_new() -> None:
+    gone = msgspec.structs.replace(ALERT, gone=190)
+    owed, told = take(OWED, "job", (gone,), 200)
+    assert told == ()
+    assert take(owed, "job", (ALERT,), 210)[1] == (RAISED,)
