@@ -20,7 +20,15 @@ _AGENT_MARKERS = (
 """Environment variables that agents' shells set. Their absence proves nothing; their presence
 only ever takes convenience away."""
 
+_OF_OWNERS_TOO = frozenset({"OPENCLAW_STATE_DIR"})
+"""Set for the agent's shell, and by owners who keep OpenClaw's state elsewhere."""
+
 _ASSERTED = ("OPENCLAW_CHANNEL_CONTEXT", "OPENCLAW_SESSION_KEY", "OPENCLAW_AGENT_ID")
+
+
+def is_agents_shell(environ: Mapping[str, str]) -> bool:
+    """Whether an agent's program has opened this shell, as far as it says so itself."""
+    return any(environ.get(name) for name in _AGENT_MARKERS if name not in _OF_OWNERS_TOO)
 
 
 class Actor(NamedTuple):

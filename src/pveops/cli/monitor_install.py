@@ -106,7 +106,7 @@ def _openclaw(
     wakes: bool,
     is_applied: bool,
 ) -> Answer:
-    from pveops.cli.openclaw import make_look
+    from pveops.cli.openclaw import make_look, refuse_agents
     from pveops.openclaw.host import Host
     from pveops.openclaw.jobs import job_words
 
@@ -120,6 +120,7 @@ def _openclaw(
             data={"command": command},
             blocks=(Lines((shlex.join(command),)),),
         )
+    refuse_agents(call, "gives itself a regular job")
     told = Host().read(words)
     if told.get("created") is False and told.get("updated") is False:
         return Answer("already so: OpenClaw looks", next=("openclaw cron list",))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from pveops.openclaw.host import Host
     from pveops.openclaw.jobs import Look
-    from pveops.openclaw.steps import State, Step, Wish
+    from pveops.openclaw.state import Own
+    from pveops.openclaw.steps import Step, Wish
 
 group = Group("openclaw", help="OpenClaw: set everything up, put the plugin together.")
 
@@ -62,12 +63,11 @@ def setup(
     """
     from pveops.config.profiles import choose_profile
     from pveops.openclaw.host import Host
+    from pveops.openclaw.state import read_state
     from pveops.openclaw.steps import Wish, list_steps
 
-    if is_applied and call.environ.get("OPENCLAW_SHELL"):
-        raise PolicyRefusedError(
-            "an agent does not set up what it may run unasked", hint="ask your human to run it"
-        )
+    if is_applied:
+        refuse_agents(call, "sets up what it may run unasked")
     if bool(channel) != bool(target):
         raise UsageError("--channel and --target go together")
     name, profile = choose_profile(call.wiring.paths, call.options.profile)
@@ -85,17 +85,18 @@ def setup(
         look=make_look(call, name, every, (channel, target), wakes=wake) if target else None,
     )
     host = Host()
-    steps = list_steps(wish, read_state(call, host, wish, known))
-    done = [step for step in steps if step.is_done]
+    steps = list_steps(wish, read_state(host, wish, _own(call, wish)))
     if not is_applied:
         return _told(call, steps)
-    for step in steps:
-        if not step.is_done:
-            _take(call, host, step, len(done), len(steps))
-            done.append(step)
-    changed = sum(not step.is_done for step in steps)
+    done = sum(step.is_done for step in steps)
+    changed = len(steps) - done
     if not changed:
         return Answer(f"already so: all {count_of(len(steps), 'step')}", blocks=(_places(call),))
+    for step in steps:
+        if not step.is_done:
+            _take(call, host, step, done, len(steps))
+            done += 1
+    _check_done(list_steps(wish, read_state(host, wish, _own(call, wish))))
     return Answer(
         f"done: {changed} of {count_of(len(steps), 'step')}; the rest was so already",
         changed=True,
@@ -103,6 +104,46 @@ def setup(
         blocks=(Lines(tuple(f"done: {s.what}" for s in steps if not s.is_done)), _places(call)),
         next=("openclaw gateway restart   # where it runs as a service", "pve doctor"),
     )
+
+
+def refuse_agents(call: Call, what: str) -> None:
+    """Raises PolicyRefusedError in a shell that an agent's program has opened.
+
+    Somebody who attacks can leave its marks out; who is only steered does not.
+    """
+    from pveops.context import is_agents_shell
+
+    if is_agents_shell(call.environ):
+        raise PolicyRefusedError(f"no agent {what}", hint="ask your human to run it")
+
+
+def _own(call: Call, wish: Wish) -> Own:
+    from pveops.config.profiles import choose_profile
+    from pveops.openclaw.state import Own
+
+    consent = choose_profile(call.wiring.paths, call.options.profile)[1].consent
+    return Own(
+        told=(consent.openclaw_channel, consent.openclaw_target),
+        has_key=call.wiring.paths.approval_key_file.exists(),
+        has_skill=not wish.plugin_folder and _has_skill(call),
+    )
+
+
+def _has_skill(call: Call) -> bool:
+    from pveops.cli.skill import stand_of
+
+    return stand_of(call, "openclaw").standing.is_current
+
+
+def _check_done(steps: Sequence[Step]) -> None:
+    """That OpenClaw says so too, now. Raises ConfigError."""
+    left = [step for step in steps if not step.is_done]
+    if left:
+        raise ConfigError(
+            f"all commands ran, and OpenClaw does not show the effect of {len(left)}: "
+            f"{'; '.join(step.what for step in left)}",
+            hint=left[0].command,
+        )
 
 
 def _told(call: Call, steps: Sequence[Step]) -> Answer:
@@ -137,50 +178,6 @@ def _places(call: Call) -> Facts:
             ("logs", str(paths.audit_file.parent)),
         )
     )
-
-
-def read_state(call: Call, host: Host, wish: Wish, told: tuple[str, str]) -> State:
-    """How everything is now."""
-    from pveops.openclaw.jobs import is_set_up
-    from pveops.openclaw.plugin_folder import is_same
-    from pveops.openclaw.steps import PLUGIN, SKILL, State
-
-    approvals = host.read(["approvals", "get", "--json"])
-    agents = (approvals.get("file") or {}).get("agents") or {}
-    allowed = [
-        row.get("pattern", "")
-        for agent in (wish.agent, "*")
-        for row in (agents.get(agent) or {}).get("allowlist") or ()
-    ]
-    plugin, has_job = "", False
-    if wish.plugin_folder:
-        plugin = _plugin_root(host)
-    if wish.look is not None:
-        try:
-            jobs = host.read(["cron", "list", "--json"]).get("jobs", [])
-        except ConfigError:
-            jobs = []  # The gateway does not run; asking for the job anew does no harm.
-        has_job = any(is_set_up(wish.look, job) for job in jobs)
-    return State(
-        exec_mode=str(host.get("tools.exec.mode") or ""),
-        allowed=frozenset(allowed),
-        has_plugin=bool(plugin) and is_same(Path(plugin)),
-        plugin_config=host.get(f"plugins.entries.{PLUGIN}.config"),
-        skill_env=host.get(f"skills.entries.{SKILL}.env") if wish.home else None,
-        has_key=call.wiring.paths.approval_key_file.exists(),
-        told=told,
-        has_job=has_job,
-    )
-
-
-def _plugin_root(host: Host) -> str:
-    """Where OpenClaw keeps the plugin; empty: it has none."""
-    from pveops.openclaw.steps import PLUGIN
-
-    for row in host.read(["plugins", "list", "--json"]).get("plugins", []):
-        if row.get("id") == PLUGIN and row.get("enabled"):
-            return str(row.get("rootDir") or "")
-    return ""
 
 
 def _plugin_folder(call: Call) -> Path:
@@ -275,6 +272,7 @@ def tell(call: Call, channel: str, target: str) -> Answer:
     before = profile.consent
     if (before.openclaw_channel, before.openclaw_target) == (channel, target):
         return Answer(f"already so: {name} tells {target} over {channel}")
+    refuse_agents(call, "chooses where consent codes go")
     config = load_config(paths)
     if config is None or before.sender or before.apprise_file:
         raise ConfigError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -17,6 +17,8 @@ from pveops.sanitize import shell_word
 
 if TYPE_CHECKING:
     from pveops.skill.agents import Opinion
+    from pveops.skill.folder import SkillFile
+    from pveops.skill.installation import Standing
 
 command = Group("skill", help="The skill folder for agents: install, check.")
 
@@ -62,9 +64,8 @@ def install(call: Call, folder: Path | None, agent: str, replace: bool) -> Answe
     itself calls its workspace, ~/.claude or ~/.agents. Running it again brings it up to date, or
     changes nothing.
     """
-    from pveops.skill.agents import AGENTS, find_skills_folder
-    from pveops.skill.folder import read_files
-    from pveops.skill.installation import compare, keep_edits, put, write_note
+    from pveops.skill.agents import AGENTS
+    from pveops.skill.installation import keep_edits, put
 
     if agent not in AGENTS and "/" not in agent and not Path(agent).is_dir():
         raise UsageError(
@@ -73,12 +74,7 @@ def install(call: Call, folder: Path | None, agent: str, replace: bool) -> Answe
         )
     if agent not in AGENTS and folder is not None:
         raise UsageError("a folder is named twice", hint="leave out the second one")
-    home = Path(call.environ.get("HOME") or Path.home())
-    base = folder.expanduser().absolute() if folder is not None else None
-    target = find_skills_folder(agent, base, home, call.environ).absolute() / _NAME
-    files = read_files(find_skill_folder())
-    note = write_note(files, _find_programs())
-    standing = compare(target, files, note)
+    target, files, note, standing = stand_of(call, agent, folder)
     answer = Answer("", data={"folder": str(target)}, next=_next(agent))
     if standing.is_current:
         return answer._replace(verdict=f"already there: the skill in {target}")
@@ -97,6 +93,29 @@ def install(call: Call, folder: Path | None, agent: str, replace: bool) -> Answe
     return answer._replace(
         verdict=f"{word}: the skill in {target}", changed=True, blocks=(Lines(kept),)
     )
+
+
+class Stand(NamedTuple):
+    """Where the skill belongs, what is to lie there, and how it stands."""
+
+    target: Path
+    files: tuple[SkillFile, ...]
+    note: str
+    standing: Standing
+
+
+def stand_of(call: Call, agent: str, folder: Path | None = None) -> Stand:
+    """How the skill stands with an agent. Raises ConfigError."""
+    from pveops.skill.agents import find_skills_folder
+    from pveops.skill.folder import read_files
+    from pveops.skill.installation import compare, write_note
+
+    home = Path(call.environ.get("HOME") or Path.home())
+    base = folder.expanduser().absolute() if folder is not None else None
+    target = find_skills_folder(agent, base, home, call.environ).absolute() / _NAME
+    files = read_files(find_skill_folder())
+    note = write_note(files, _find_programs())
+    return Stand(target, tuple(files), note, compare(target, files, note))
 
 
 def _keep(call: Call) -> Path:

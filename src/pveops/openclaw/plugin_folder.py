@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from pveops.config.folders import Content, put_folder
 from pveops.config.guest_templates import find_skill_folder
 from pveops.errors import ConfigError
 
@@ -44,22 +44,11 @@ def write_plugin(folder: Path) -> bool:
         raise ConfigError(f"{folder} holds something else", hint="name a folder of its own")
     if is_same(folder):
         return False
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    try:
-        for name, source in list_files().items():
-            target = beside / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Written anew, never linked: OpenClaw takes no hard links.
-            target.write_bytes(source.read_bytes())
-            target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
-        shutil.rmtree(folder, ignore_errors=True)
-        beside.rename(folder)
-    except OSError as error:
-        raise ConfigError(
-            f"{folder} cannot be written: {error.strerror}", hint=f"look at {folder.parent}"
-        ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    contents = {
+        name: Content(source.read_bytes(), os.access(source, os.X_OK))
+        for name, source in list_files().items()
+    }
+    put_folder(folder, contents, "the plugin")
     return True
 
 

@@ -53,6 +53,8 @@ class State(NamedTuple):
     skill_env: Mapping[str, str] | None = None
     has_key: bool = False
     """Whether there is a key that approvals are signed with."""
+    has_skill: bool = False
+    """Whether the skill lies in the workspace as it is now."""
     told: tuple[str, str] = ("", "")
     """The profile's channel and target."""
     has_job: bool = False
@@ -116,7 +118,9 @@ def _plugin_steps(wish: Wish, state: State) -> Iterator[Step]:
 def _skill_steps(wish: Wish, state: State) -> Iterator[Step]:
     if not wish.plugin_folder:
         # With the plugin comes the skill.
-        yield Step("install the skill", "pve", ("skill", "install", "--for", "openclaw"), False)
+        yield Step(
+            "install the skill", "pve", ("skill", "install", "--for", "openclaw"), state.has_skill
+        )
     if wish.home:
         had = dict(state.skill_env or {})
         wanted = had | {"PVE_HOME": wish.home}

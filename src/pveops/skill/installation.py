@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pveops import __version__
+from pveops.config.folders import Content, put_folder
 from pveops.errors import ConfigError
 from pveops.skill.folder import NOTE, SkillFile, read_files
 
@@ -65,35 +66,9 @@ def write_note(files: Sequence[SkillFile], programs: Path | None) -> str:
 
 
 def put(target: Path, files: Sequence[SkillFile], note: str) -> None:
-    """Make the folder anew beside the target, and change places: it is never there half.
-
-    Copies only: no links of any kind. Raises ConfigError; what was there is there then.
-    """
-    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
-    fresh, old = beside.with_suffix(".new"), beside.with_suffix(".old")
-    try:
-        for file in files:
-            path = fresh / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.content)
-            path.chmod(0o755 if _is_script(file.path) else 0o644)
-        (fresh / NOTE).write_text(note, encoding="utf-8")
-        if target.exists():
-            target.rename(old)
-        try:
-            fresh.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
-    except OSError as error:
-        raise ConfigError(
-            f"the skill cannot be put into {target.parent}: {error.strerror}",
-            hint=f"ls -ld {target.parent}",
-        ) from error
-    finally:
-        for leaving in (fresh, old):
-            shutil.rmtree(leaving, ignore_errors=True)
+    """The skill in place of what was there, all at once. Raises ConfigError."""
+    contents = {file.path: Content(file.content, _is_script(file.path)) for file in files}
+    put_folder(target, contents | {NOTE: Content(note.encode())}, "the skill")
 
 
 def keep_edits(target: Path, keep: Path) -> Path:

@@ -73,6 +73,12 @@ def test_the_skills_other_variables_are_kept() -> None:
     assert '{"LANG": "C", "PVE_HOME": "/srv/pve"}' in command
 
 
+def test_without_the_plugin_the_skill_is_put_in_place_once() -> None:
+    wish = WISH._replace(plugin_folder="")
+    assert left(DONE, wish) == ["pve skill install --for openclaw"]
+    assert left(DONE._replace(has_skill=True), wish) == []
+
+
 def test_a_stricter_exec_mode_is_left_alone() -> None:
     assert left(DONE._replace(exec_mode="deny")) == []
 
