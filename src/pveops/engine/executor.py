@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pveops.api.tasks import OnProgress, OutcomeKind, TaskOutcome, judge_exitstatus, wait_for_task
-from pveops.api.upload import Upload
 from pveops.domain.vmid import next_id
 from pveops.engine.course import what_was_sent
 from pveops.engine.goals import wait_for_goal
@@ -23,7 +22,7 @@ from pveops.engine.item_record import ItemRecord, scalars_of
 from pveops.engine.new_guest import bind_id
 from pveops.engine.outcome import ItemOutcome, Status, is_open
 from pveops.engine.reconcile import Sent, settle
-from pveops.engine.tools import Tools
+from pveops.engine.tools import Tools, upload_of
 from pveops.errors import (
     BusyError,
     ExistsError,
@@ -251,7 +250,7 @@ class ItemRun:
         try:
             self._announce(number, call)
             data = self._tools.writer.write(
-                call.method, call.path, dict(call.params), self._upload_of(call)
+                call.method, call.path, dict(call.params), upload_of(call, self._progress)
             )
         except OutcomeUnknownError as error:
             self._record.write(
@@ -270,12 +269,6 @@ class ItemRun:
         self._record.write("answer", step=number, upid=self._upid, answer=self._answer)
         self._note_effect(call)
         return None
-
-    def _upload_of(self, call: Call) -> Upload | None:
-        if not call.file:
-            return None
-        told = lambda sent: self._progress("uploading", sent / max(1, call.file_bytes))  # noqa: E731
-        return Upload(call.file, call.file_bytes, told)
 
     def _announce(self, number: int, call: Call) -> None:
         """Record the intent, in both books, before a byte is sent."""
