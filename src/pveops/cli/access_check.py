@@ -143,10 +143,10 @@ def _nodes(
 
     if not names or any(row.targets is not Targets.NODE for row in operations):
         return ()
-    from pveops.domain.inventory import get_node, read_inventory
+    from pveops.domain.inventory import read_inventory
 
     inventory = read_inventory(call.wiring.reader)
-    return tuple(get_node(inventory, name) for name in names)
+    return tuple(inventory.get_node(name).name for name in names)
 
 
 def _places(guests: tuple[Guest, ...], nodes: tuple[str, ...], storage: str, pool: str) -> Places:

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from pveops.operations.checkup.cluster import EndpointFact, NodeFact
 
 
-_MEND_SENDER = "correct `consent` of the profile, or the file's mode; `pve plan code` tries it out"
-
-
 def check_cluster(call: Call) -> Iterator[Check]:
     """Endpoints, clocks, versions. Raises what asking the version raises."""
     from pveops.domain.inventory import read_inventory, read_membership
@@ -106,20 +103,16 @@ def check_levels(call: Call, permissions: Permissions | None) -> Iterator[Check]
     """The levels of consent in force."""
     from pveops.cli.doctor_local import read_broker, read_policy
     from pveops.engine.senders import find_flaw
-    from pveops.operations.checkup.check import Check
     from pveops.operations.checkup.consent import ConsentFact, check_consent
 
     wiring = call.wiring
     rules = wiring.policy.consent
     sender = wiring.connection.consent
-    cannot = find_flaw(sender)
-    if cannot:
-        yield Check(
-            "bad", "consent.sender", f"no message reaches a person: {cannot}", _MEND_SENDER
-        )
+    flaw = find_flaw(sender)
     yield from check_consent(
         ConsentFact(
-            has_channel=sender.is_set and not cannot,
+            has_channel=sender.is_set and not flaw,
+            channel_flaw=flaw,
             has_receipts=rules.receipts and wiring.paths.approval_key_file.exists(),
             has_signers=bool(rules.allowed_signers),
             least=(rules.min_level.tier2, rules.min_level.tier3),

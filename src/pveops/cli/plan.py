@@ -50,8 +50,8 @@ def list_plans(call: Call, with_old: bool) -> Answer:
     from pveops.operations.plan import decode_plan
 
     now = call.clock.now()
-    rows = call.wiring.store.list_plans(500)
-    shown = [row for row in rows if with_old or _state(row, now) == "open"]
+    store = call.wiring.store
+    shown = store.list_plans(500) if with_old else store.list_open_plans(now)[::-1]
 
     def item(row: PlanRow) -> dict[str, Any]:
         plan = decode_plan(row.json)

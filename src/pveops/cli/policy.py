@@ -103,7 +103,7 @@ def check_policy(call: Call, operation: str, guests: tuple[str, ...], kind: str 
     Reads and changes nothing in the cluster; what an operation's own checks would find is not
     part of it.
     """
-    from pveops.domain.inventory import get_node, read_inventory
+    from pveops.domain.inventory import read_inventory
     from pveops.domain.selection import resolve_guest
     from pveops.engine.gate import judge_guests
     from pveops.operations.catalog import get_operation
@@ -114,7 +114,7 @@ def check_policy(call: Call, operation: str, guests: tuple[str, ...], kind: str 
     actor = session.actor._replace(kind=kind or session.actor.kind)  # type: ignore[arg-type]
     inventory = read_inventory(session.reader) if guests else None
     if inventory and row.targets is Targets.NODE:
-        nodes = [get_node(inventory, name) for name in guests]
+        nodes = [inventory.get_node(name).name for name in guests]
         targets = [Target("node", name, name, name) for name in nodes]
     else:
         found = [resolve_guest(inventory, name) for name in guests] if inventory else []

@@ -47,7 +47,9 @@ _LOOK_S = 1.0
 def list_runs(call: Call) -> Answer:
     """List runs, the newest first."""
     store = call.wiring.store
-    rows = [look_at(store, row) for row in store.list_runs(500)]
+    # However long ago it was begun, what has not ended is listed.
+    known = {row.id: row for row in (*store.list_runs(500), *store.list_open_runs()[::-1])}
+    rows = [look_at(store, row) for row in known.values()]
     open_ = sum(row.state == "running" for row, _ in rows)
     listing = Listing(rows, lambda seen: _item(call, *seen), _FIELDS, _COLUMNS)
     lost = next((row for row, state in rows if state == "abandoned"), None)
@@ -272,9 +274,7 @@ def resume(call: Call, run: str) -> Answer | Written:
         from pveops.engine.apply import resume_run
 
         row = _find(call, run)
-        session = call.wiring.session()
-        claimed(row.id)
-        return answer_of_receipt(resume_run(session, row.id))
+        return answer_of_receipt(resume_run(call.wiring.session(), row.id, claimed))
 
     return carry(call, work)
 

@@ -59,14 +59,6 @@ class Inventory(NamedTuple):
         return found
 
 
-def get_node(inventory: Inventory, name: str) -> str:
-    """The name, when a node has it. Raises NotFoundError."""
-    if inventory.find_node(name) is None:
-        there = ", ".join(node.name for node in inventory.nodes)
-        raise NotFoundError(f"there is no node {name!r}", hint=f"there are: {there}")
-    return name
-
-
 class Membership(NamedTuple):
     """The cluster as its membership service sees it now (/cluster/status)."""
 

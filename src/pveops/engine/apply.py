@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -36,9 +35,6 @@ from pveops.errors import (
 )
 from pveops.operations.catalog import get_operation
 from pveops.operations.plan import Item, Plan, canonical_json, decode_plan, plan_hash, plan_id
-
-if TYPE_CHECKING:
-    pass
 
 _KEEPS_LOCKS = frozenset({"unknown", "pending"})
 
@@ -107,9 +103,12 @@ def apply_plan(
         return _carry_out(session, tools, run, plan, {})
 
 
-def resume_run(session: Session, run_id: str) -> Receipt:
+def resume_run(
+    session: Session, run_id: str, on_claimed: Callable[[str], None] | None = None
+) -> Receipt:
     """Pick up a run whose process is gone, or whose outcome is not known yet.
 
+    on_claimed: told the run's id as soon as it is ours, or is found to have ended.
     Raises NotFoundError; before anything was sent also ConflictError (its process still works on
     it, or a person has closed it), StalePlanError (it is another cluster's), FrozenError,
     PolicyRefusedError.
@@ -117,6 +116,8 @@ def resume_run(session: Session, run_id: str) -> Receipt:
     run = session.store.get_run(run_id)
     receipt = read_receipt(run)
     if run.state == "ended" and receipt and not _is_left(receipt):
+        if on_claimed is not None:
+            on_claimed(run.id)
         return receipt
     _check_free(session, run)
     row, plan = load_plan(session, run.plan)
@@ -131,15 +132,19 @@ def resume_run(session: Session, run_id: str) -> Receipt:
         # What was read before may be over by now: another process may have resumed it meanwhile.
         if session.store.get_run(run_id) != run:
             raise _picked_up(run)
-        return _take_over(session, run, plan)
+        return _take_over(session, run, plan, on_claimed)
 
 
-def _take_over(session: Session, run: RunRow, plan: Plan) -> Receipt:
+def _take_over(
+    session: Session, run: RunRow, plan: Plan, on_claimed: Callable[[str], None] | None
+) -> Receipt:
     told: dict[int, list[Entry]] = {index: [] for index in range(len(plan.items))}
     for entry in session.store.read_entries(run.id):
         told[entry.item].append(entry)
     tools = session.tools(plan.tier)
     _adopt(session, run, [plan.items[i] for i, entries in told.items() if not is_settled(entries)])
+    if on_claimed is not None:
+        on_claimed(run.id)
     return _carry_out(session, tools, run, prolong(plan, run), told)
 
 

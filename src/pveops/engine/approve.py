@@ -22,14 +22,12 @@ from pveops.engine.session import Session
 from pveops.engine.store import Count, PlanRow, RunRow
 from pveops.engine.tools import Tools
 from pveops.errors import (
-    AuthenticationError,
     ConflictError,
     ConsentInvalidError,
     ConsentRequiredError,
     PolicyRefusedError,
     PveopsError,
     StalePlanError,
-    UnreachableError,
 )
 from pveops.operations.operation import Tier
 from pveops.operations.plan import Item, Plan
@@ -64,6 +62,7 @@ class Consent(NamedTuple):
 def check_marks(session: Session, plan: Plan) -> None:
     """Raises StalePlanError when a guest has got, or lost, what the policy goes by.
 
+    Raises UnreachableError, AuthenticationError when nobody can look: nothing is spent then.
     Tags and names stand in the configuration; where its digest is guarded, the guards tell.
     """
     items = [item for item in plan.items if item.target.kind in {"qemu", "lxc"}]
@@ -72,11 +71,7 @@ def check_marks(session: Session, plan: Plan) -> None:
     planned = [item.target for item in items]
     if all(target.is_new for target in planned):
         return
-    try:
-        inventory = read_inventory(session.reader)
-    except (AuthenticationError, UnreachableError):
-        # Nor are the guards read then, right after this, and so nothing is sent. The run tells.
-        return
+    inventory = read_inventory(session.reader)
     guests = {str(guest.vmid): guest for guest in inventory.guests}
     for target in planned:
         guest = guests.get(target.id)
@@ -225,11 +220,7 @@ def _claim(session: Session, row: PlanRow, plan: Plan, run: RunRow, count: Count
 
 def lock_keys(session: Session, items: Sequence[Item]) -> tuple[str, ...]:
     """Each target once for every fingerprint of the cluster."""
-    try:
-        places = sorted(list_fingerprints(session))
-    except UnreachableError:
-        # Then the guards are not read either, and nothing is sent: the run tells.
-        places = [session.cluster]
+    places = sorted(list_fingerprints(session))
     keys = (f"{place}/{item.target.lock_key}" for item in items for place in places)
     return tuple(dict.fromkeys(keys))
 

@@ -18,7 +18,6 @@ from pveops.engine.request import Ask, Proposal, propose
 from pveops.engine.session import Session
 from pveops.engine.store import PlanRow
 from pveops.errors import ConfigError, ConsentInvalidError, PolicyRefusedError, StoreError
-from pveops.operations.operation import Tier
 from pveops.operations.plan import Plan, decode_plan
 from pveops.sanitize import neutralize_markup
 
@@ -106,12 +105,14 @@ def _refuse_many(session: Session, plan: Plan) -> None:
 
 
 def _asker_of(row: PlanRow) -> str:
-    """Whose consent-needing plan it is; empty for one that needs none, or cannot be read."""
+    """Whose plan it is; empty for one that cannot be read.
+
+    One that was to be done at once, and met a lock, counts until it expires: it can be applied.
+    """
     try:
-        plan = decode_plan(row.json)
+        return decode_plan(row.json).actor
     except StoreError:
         return ""
-    return plan.actor if plan.tier >= Tier.DISRUPTIVE else ""
 
 
 def _ask_for_consent(session: Session, proposal: Proposal, row: PlanRow, plan: Plan) -> Change:

@@ -122,7 +122,9 @@ def _steps(
         return (f"pve run resume {run_id}",)
     if not run_id and status in {"pending", "left", "unknown"}:
         return (look,) if look else ()
-    match status if run_id else status.replace("not begun", "not-executed"):
+    if not run_id and status == "not begun":
+        status = "not-executed"
+    match status:
         case "done" | "already":
             return ()
         case "pending":

@@ -48,12 +48,12 @@ def judge(
     now = session.clock.now()
     is_person = session.actor.kind == "person"
     recent = 0 if is_person else session.store.count_runs("policy", now - HOUR_S).number
-    grant = _find_grant(session, operation, _touched(items), now)
+    grant = _find_grant(session, operation, [item.target for item in items], now)
     return judge_targets(
         session.policy,
         session.actor,
         operation,
-        _touched(items),
+        [item.target for item in items],
         params,
         raises=_raises(session.policy, items, grant),
         recent_changes=recent,
@@ -109,12 +109,12 @@ def judge_plan(session: Session, plan: Plan, recent_changes: int = 0) -> Verdict
     """
     operation = get_operation(plan.operation)
     now = session.clock.now()
-    grant = _find_grant(session, operation, _touched(plan.items), now)
+    grant = _find_grant(session, operation, [item.target for item in plan.items], now)
     verdict = judge_targets(
         session.policy,
         session.actor,
         operation,
-        _touched(plan.items),
+        [item.target for item in plan.items],
         plan.params,
         raises=_raises(session.policy, plan.items, grant),
         recent_changes=recent_changes,
@@ -142,11 +142,6 @@ def count_for(session: Session, plan: Plan, *, is_granted: bool) -> Count | None
     if session.actor.kind == "person":
         return None
     return session.store.count_runs("policy", now - HOUR_S)
-
-
-def _touched(items: Sequence[Item]) -> list[Target]:
-    """Whom the items are about."""
-    return [item.target for item in items]
 
 
 def _raises(policy: Policy, items: Sequence[Item], grant: Grant | None) -> tuple[str, ...]:

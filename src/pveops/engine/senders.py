@@ -32,14 +32,22 @@ def make_sender(config: ConsentConfig) -> Sender | None:
 
 def find_flaw(config: ConsentConfig) -> str:
     """What keeps the sender from being run at all; empty: nothing that can be seen beforehand."""
+    import importlib.util
     import shutil
 
-    program = config.sender[0] if config.sender else "openclaw" if config.openclaw_target else ""
-    # A bare name is looked for in the PATH of whoever sends, which need not be ours.
-    if program and (config.openclaw_target or "/" in program) and not shutil.which(program):
-        return f"{program} is not there, or not executable"
-    file = Path(config.apprise_file).expanduser() if config.apprise_file else None
-    return f"{file} is not there" if file is not None and not file.exists() else ""
+    if config.sender:
+        program = config.sender[0]
+        # A bare name is looked for in the PATH of whoever sends, which need not be ours.
+        is_missing = "/" in program and not shutil.which(program)
+        return f"{program} is not there, or not executable" if is_missing else ""
+    if config.openclaw_target:
+        return "" if shutil.which("openclaw") else "openclaw is not there, or not executable"
+    if not config.apprise_file:
+        return ""
+    if importlib.util.find_spec("apprise") is None:
+        return "Apprise is not installed (pip install apprise)"
+    file = Path(config.apprise_file).expanduser()
+    return "" if file.exists() else f"{file} is not there"
 
 
 def command_sender(command: Sequence[str]) -> Sender:

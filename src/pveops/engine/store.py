@@ -203,7 +203,7 @@ class Store:
 
     # -- consents ------------------------------------------------------------
 
-    def put_consent(self, row: ConsentRow, since: float = 0, most: int | None = None) -> bool:
+    def put_consent(self, row: ConsentRow, since: float, most: int) -> bool:
         """Keep the hash of a new code; the one before it stops being valid.
 
         False: with this one, more than `most` would have gone out since then.
@@ -211,7 +211,7 @@ class Store:
         with self._transaction() as db:
             sql = "SELECT COALESCE(SUM(sent), 0) FROM consents WHERE created >= ? AND plan <> ?"
             others = int(db.execute(sql, (int(since), row.plan)).fetchone()[0])
-            if most is not None and others + row.sent > most:
+            if others + row.sent > most:
                 return False
             db.execute("INSERT OR REPLACE INTO consents VALUES (?,?,?,?,?,?,?,?,?)", row)
             return True

@@ -228,7 +228,7 @@ def _check_trash(case: PowerCase) -> Iterator[Finding]:
             "warn",
             case.subject,
             "it is in the trash: it can still be purged, and does not start with its node",
-            remedy=f"pve guest undelete {case.name}",
+            remedy=f"pve guest undelete {shell_word(case.name)}",
         )
 
 

@@ -11,7 +11,7 @@ from pveops.domain.move import read_move_facts, read_move_scene
 from pveops.domain.selection import resolve_guest
 from pveops.domain.votes import read_votes
 from pveops.engine.pool import run_bounded
-from pveops.errors import NodeUnreachableError, NotFoundError, UsageError
+from pveops.errors import NodeUnreachableError, UsageError
 from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding
 from pveops.operations.move_choice import read_choice
@@ -86,10 +86,7 @@ def guests_left(inventory: Inventory, words: Sequence[str]) -> frozenset[int]:
 
 def _get_node(scene: Scene) -> str:
     name = scene.names[0] if scene.names else ""
-    node = scene.inventory.find_node(name)
-    if node is None:
-        names = ", ".join(each.name for each in scene.inventory.nodes)
-        raise NotFoundError(f"there is no node {name!r}", hint=f"the nodes are: {names}")
+    node = scene.inventory.get_node(name)
     if not node.is_online:
         raise NodeUnreachableError(
             f"{name} is {node.status}: nothing can be moved off it",
@@ -100,14 +97,11 @@ def _get_node(scene: Scene) -> str:
 
 def _targets(scene: Scene, source: str) -> tuple[str, ...]:
     wanted = words_of(scene, "target")
-    known = {node.name for node in scene.inventory.nodes}
     for name in wanted:
-        if name not in known:
-            hint = f"the nodes are: {', '.join(sorted(known))}"
-            raise NotFoundError(f"there is no node {name!r}", hint=hint)
+        scene.inventory.get_node(name)
     if source in wanted:
         raise UsageError(f"{source} cannot be both the node to empty and a target")
-    return tuple(wanted) or tuple(sorted(known - {source}))
+    return tuple(wanted) or tuple(sorted({node.name for node in scene.inventory.nodes} - {source}))
 
 
 def _is_up(scene: Scene, name: str) -> bool:

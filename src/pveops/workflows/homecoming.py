@@ -9,7 +9,6 @@ from pveops.domain.facts import PastMove, Scene
 from pveops.domain.guest import Guest
 from pveops.domain.move import MoveFacts, MoveScene, read_move_facts, read_move_scene
 from pveops.engine.pool import run_bounded
-from pveops.errors import NotFoundError
 from pveops.operations.decision import Decision
 from pveops.operations.move_choice import MoveChoice, read_choice
 from pveops.operations.plan import Scalar, Target
@@ -36,9 +35,7 @@ def read_return(client: Client, scene: Scene) -> Sequence[Traveller | Resting]:
     Who is back already, was moved on by somebody since, or is another guest by now, rests.
     """
     home = scene.names[0] if scene.names else ""
-    if scene.inventory.find_node(home) is None:
-        names = ", ".join(node.name for node in scene.inventory.nodes)
-        raise NotFoundError(f"there is no node {home!r}", hint=f"the nodes are: {names}")
+    scene.inventory.get_node(home)
     moves = [move for move in scene.past_moves if move.source == home]
     by_vmid = {guest.vmid: guest for guest in scene.inventory.guests}
     resting = [

@@ -23,7 +23,7 @@ class ConsentFact(NamedTuple):
     """What decides the level."""
 
     has_channel: bool
-    """A message with a code reaches a person."""
+    """A message with a code reaches a person, as far as can be seen."""
     has_receipts: bool
     """An agent's own prompt can sign approvals."""
     has_signers: bool
@@ -39,6 +39,8 @@ class ConsentFact(NamedTuple):
     release: str = ""
     is_policy_writable: bool = True
     broker: Broker | None = None
+    channel_flaw: str = ""
+    """What keeps the configured way from reaching anybody; empty: nothing that can be seen."""
 
 
 class Level(NamedTuple):
@@ -69,6 +71,9 @@ def find_levels(fact: ConsentFact) -> tuple[Level, ...]:
 
 def check_consent(fact: ConsentFact) -> Iterator[Check]:
     """A line a level. That of a terminal is no boundary, and none at all is a dead end."""
+    if fact.channel_flaw:
+        message = f"no message reaches a person: {fact.channel_flaw}"
+        yield Check("bad", "consent.sender", message, _MEND_THE_WAY)
     for level in find_levels(fact):
         leaves = f"; does not stop {level.leaves}" if level.leaves else ""
         message = f"{level.number or 'no level'} for {level.what}: {level.why}{leaves}"
@@ -79,11 +84,12 @@ def check_consent(fact: ConsentFact) -> Iterator[Check]:
             yield Check("ok", "consent.level", message)
     if fact.broker is not None:
         yield from _check_broker(fact, fact.broker)
-    elif not (fact.has_channel or fact.has_receipts or fact.has_signers):
+    elif not (fact.has_channel or fact.channel_flaw or fact.has_receipts or fact.has_signers):
         message = "no way is configured that takes a consent code to a person (level G2)"
         yield Check("warn", "consent.sender", message, _NAME_A_WAY)
 
 
+_MEND_THE_WAY = "correct `consent` of the profile, or the file's mode; `pve plan code` tries it"
 _NAME_A_WAY = "name a way in `consent` of the profile (level G2)"
 
 
