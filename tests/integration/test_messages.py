@@ -152,6 +152,12 @@ def test_a_killed_workers_run_is_told_of_once_by_who_picks_it_up(chat: Chat) -> 
     assert f"next: pve run resume {run}" in out
     assert "message: the person gets one when it ends" in out
     assert chat.said() == []
+    chat.home.run("pve policy freeze")
+    code, out = chat.home.run(f"pve run resume {run} --wait 60")
+    assert code == 4, out
+    assert out.startswith("error E_FROZEN: ")
+    assert chat.said() == []
+    next(Path(chat.home.environ["PVE_HOME"]).rglob("freeze")).unlink()
     for _ in range(2):
         code, out = chat.home.run(f"pve run resume {run} --wait 60")
         assert code == 0

@@ -114,7 +114,7 @@ def test_another_time_takes_one_persons_consent(tmp_path: Path) -> None:
     change = ask(world, "change", "nightly", schedule="mon..fri 22:30")
     plan = plan_of(change)
     assert plan.tier == 2
-    assert plan.items[0].undo == "pve job change nightly --schedule '02:00'"
+    assert plan.items[0].undo == "pve job change nightly --schedule 02:00"
     assert agree(world, change).status == "done"
     assert job(world)["schedule"] == "mon..fri 22:30"
     assert ask(world, "change", "nightly", schedule="mon..fri 22:30").proposal.plan is None

@@ -436,11 +436,14 @@ def test_what_met_a_freeze_is_gone_on_with_once_it_is_lifted(tmp_path: Path) -> 
     first = frozen_on_the_way(world)
     assert first.status == "partial"
     before = len(world.effects())
+    claimed: list[str] = []
     with pytest.raises(FrozenError):
-        resume_run(world.session, first.run)
+        resume_run(world.session, first.run, claimed.append)
     assert sent(world, before) == []
+    assert claimed == []
     world.session.freeze_file.unlink()
-    again = resume_run(world.session, first.run)
+    again = resume_run(world.session, first.run, claimed.append)
+    assert claimed == [first.run]
     assert {item.status for item in again.items} == {"done"}
 
 

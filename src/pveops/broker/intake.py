@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Sequence
 
 from pveops.broker.peer import Peer
 from pveops.cli.broker_message import HEAD, MAX_BYTES
+from pveops.clock import Clock
 from pveops.errors import ProtocolError
 
 READ_S = 10.0
@@ -25,11 +25,12 @@ _CHUNK_BYTES = 1 << 16
 class Incoming:
     """One connection whose request is not whole yet."""
 
-    def __init__(self, connection: socket.socket, peer: Peer) -> None:
+    def __init__(self, connection: socket.socket, peer: Peer, clock: Clock) -> None:
         connection.setblocking(False)
         self.connection = connection
         self.peer = peer
-        self._ends = time.monotonic() + READ_S
+        self._clock = clock
+        self._ends = clock.monotonic() + READ_S
         self._content = bytearray()
 
     def fileno(self) -> int:
@@ -39,7 +40,7 @@ class Incoming:
     @property
     def is_late(self) -> bool:
         """Whether it had its time."""
-        return time.monotonic() >= self._ends
+        return self._clock.monotonic() >= self._ends
 
     @property
     def is_empty(self) -> bool:

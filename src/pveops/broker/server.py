@@ -28,6 +28,7 @@ from pveops.cli.broker_message import (
 )
 from pveops.cli.call import Served
 from pveops.cli.forward import check_brokered
+from pveops.clock import SystemClock
 from pveops.context import Actor
 from pveops.errors import (
     BusyError,
@@ -58,6 +59,7 @@ class Broker:
         """Process -> the account that it works for."""
         self._incoming: list[Incoming] = []
         self._is_stopping = False
+        self._clock = SystemClock()
 
     def serve(self) -> None:
         """Raises ConfigError when the socket cannot be had."""
@@ -108,7 +110,7 @@ class Broker:
         oldest = make_room(self._incoming, peer.uid)
         if oldest is not None:
             self._drop(oldest, "its account has too many at once")
-        self._incoming.append(Incoming(connection, peer))
+        self._incoming.append(Incoming(connection, peer, self._clock))
 
     def _read(self, incoming: Incoming) -> None:
         try:

@@ -147,7 +147,7 @@ def explain(call: Call, verdict: Verdict, tier: int, kind: str) -> tuple[str, ..
     lines = [f"tier {tier} by the catalogue"]
     up = "one tier up: "
     lines += [
-        f"{'' if reason.startswith('a standing grant') else up}{reason}"
+        f"{'' if reason == verdict.on_grant else up}{reason}"
         for reason in verdict.reasons[1:]
         if verdict.tier > tier
     ]

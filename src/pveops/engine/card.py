@@ -18,18 +18,6 @@ _MAX_NODES = 8
 _MAX_REASON = 80
 _MAX_LINE = 220
 _HEAD_DIGITS = 8
-_PASSES = frozenset(
-    {
-        "backup.run",
-        "cluster.rolling-reboot",
-        "guest.reboot",
-        "node.reboot",
-        "replication.run",
-        "storage.download",
-    }
-)
-"""What leaves everything as it was, or one thing more: that nothing takes it back alarms nobody
-who should be."""
 
 
 def render_card(plan: Plan, plan_id: str, now: float, head: str = "") -> str:
@@ -95,7 +83,8 @@ def _undo_line(plan: Plan) -> str:
     undos = {item.undo for item in plan.items}
     if undos == {""}:
         is_lost = any(item.losses for item in plan.items)
-        return "" if plan.operation in _PASSES and not is_lost else "undo: nothing takes it back"
+        is_calm = get_operation(plan.operation).leaves_all and not is_lost
+        return "" if is_calm else "undo: nothing takes it back"
     if len(undos) == 1:
         return f"undo: {undos.pop()}"
     return "undo: per target, see the plan"

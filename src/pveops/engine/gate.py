@@ -39,6 +39,8 @@ class Verdict(NamedTuple):
     """Whether a person at a terminal may agree in place (level G1)."""
     is_granted: bool = False
     """Whether a standing grant lets it through."""
+    on_grant: str = ""
+    """What a standing grant does here, or would; stands among the reasons, too."""
 
 
 def judge(
@@ -187,11 +189,15 @@ def judge_targets(
     if now is not None and grant is not None and is_enough:
         why = f"a standing grant covers it until {grant.until}"
         verdict = verdict._replace(
-            action="at_once", tier=operation.tier, reasons=(reasons[0], why), is_granted=True
+            action="at_once",
+            tier=operation.tier,
+            reasons=(reasons[0], why),
+            is_granted=True,
+            on_grant=why,
         )
     elif now is not None and grant is not None:
         why = "a standing grant would cover it, were it not for that"
-        verdict = verdict._replace(reasons=(*verdict.reasons, why))
+        verdict = verdict._replace(reasons=(*verdict.reasons, why), on_grant=why)
     unlisted = _unlisted_command(policy, operation, targets, params)
     if unlisted:
         return verdict._replace(action="deny", reasons=(*verdict.reasons, unlisted))

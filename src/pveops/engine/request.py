@@ -42,7 +42,7 @@ from pveops.operations.operation import Operation, Targets
 from pveops.operations.plan import PLAN_FORMAT, Item, Plan, Scalar
 from pveops.operations.startup import arrange, describe_stages
 from pveops.operations.task import TaskFacts
-from pveops.sanitize import sanitize_text
+from pveops.sanitize import sanitize_text, shell_word
 
 if TYPE_CHECKING:
     from pveops.domain.guest_template import GuestTemplate
@@ -144,10 +144,11 @@ def _resolve_one(inventory: Inventory, ask: Ask, name: str) -> Guest:
     try:
         return resolve_guest(inventory, name)
     except NotFoundError as error:
-        if ask.operation == "snapshot.create" and len(ask.names) > 1:
+        meant = get_operation(ask.operation).second_word
+        if meant and len(ask.names) > 1:
             raise NotFoundError(
                 error.message,
-                hint=f"the snapshot's name: --snapname {name}",
+                hint=f"was it meant as --{meant} {shell_word(name)}?",
                 details=error.details,
             ) from error
         raise
@@ -183,15 +184,10 @@ def _gather(session: Session, operation: Operation, ask: Ask) -> Sequence[object
 
 
 def _refuse_unknown(inventory: Inventory, operation: Operation, ask: Ask) -> None:
-    """Raises NotFoundError for a node or storage that no check can tell more about.
-
-    Jobs are compared with the configuration, which knows storages that no node has now.
-    """
-    if operation.id.startswith("job."):
-        return
+    """Raises NotFoundError for a node or storage that no check can tell more about."""
     for param in operation.params:
         name = ask.params.get(param.name)
-        if not name or param.type != "str":
+        if not name or param.type != "str" or param.is_configured:
             continue
         if param.name == "node" and inventory.nodes:
             inventory.get_node(str(name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pveops.domain.authority import read_authority
+from pveops.domain.certificate import read_authority
 from pveops.errors import AccessError, NotFoundError, RejectedError
 
 if TYPE_CHECKING:

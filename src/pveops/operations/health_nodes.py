@@ -119,9 +119,10 @@ def check_certificates(
     node: str, certificates: Iterable[Certificate], now: float, limits: Limits
 ) -> Iterator[Finding]:
     """PVE renews its own a fortnight before their end: one that is nearer was not renewed."""
-    for each in certificates:
+    known = [each for each in certificates if each.ends and limits.certificate_days]
+    for each in known:
         left_s = each.ends - now
-        if left_s >= limits.certificate_days * DAY_S or not limits.certificate_days:
+        if left_s >= limits.certificate_days * DAY_S:
             continue
         is_over = left_s <= 0
         when = (

@@ -209,11 +209,5 @@ def _undo(old: BackupJob, changed: Mapping[str, str | None]) -> str:
     before = {key: _shown(old, key) for key in changed}
     if not set(before) <= set(_FLAGS) or not all(before.values()):
         return ""
-    words = " ".join(f"{_FLAGS[key]} {_in_quotes(text or '')}" for key, text in before.items())
+    words = " ".join(f"{_FLAGS[key]} {shell_word(text or '')}" for key, text in before.items())
     return f"pve job change {shell_word(old.id)} {words}"
-
-
-def _in_quotes(text: str) -> str:
-    """Quoted in any case: most of these values hold blanks."""
-    word = shell_word(text)
-    return word if word.startswith("'") else f"'{word}'"

@@ -81,6 +81,8 @@ class Param(NamedTuple):
     """Stands behind the guest without a flag, and has to be given."""
     is_required: bool = False
     """Has to be given, with its flag."""
+    is_configured: bool = False
+    """Names what the cluster's configuration knows, whether or not a node has it just now."""
 
 
 class Operation(NamedTuple):
@@ -120,6 +122,11 @@ class Operation(NamedTuple):
     plan, gives an `engine.course.Watch`. With one, the run stops at the first anomaly."""
     consented_s: int = 0
     """How long after its beginning a run may be resumed, whatever the plan's own expiry."""
+    leaves_all: bool = False
+    """Leaves everything as it was, or one thing more: that nothing takes it back alarms nobody
+    who should be."""
+    second_word: str = ""
+    """The parameter that a second name may have been meant for."""
     since: str = "7.4"
 
     @property

@@ -65,6 +65,7 @@ ROWS: tuple[Operation, ...] = (
         checks="pveops.operations.backup_checks:check_together",
         is_one_per_node=True,
         consented_s=_CONSENTED_S,
+        leaves_all=True,
     ),
     Operation(
         "backup.protect",

@@ -64,6 +64,7 @@ ROWS: tuple[Operation, ...] = (
         in_flight=2,
         watch="pveops.workflows.node_watch:RollingWatch",
         consented_s=_CONSENTED_S,
+        leaves_all=True,
     ),
     Operation(
         "cluster.shutdown-plan",

@@ -154,5 +154,6 @@ ROWS: tuple[Operation, ...] = (
         decides="pveops.operations.replication:decide_run",
         reads="pveops.domain.replication:read_sync_facts",
         metavar="JOB|GUEST",
+        leaves_all=True,
     ),
 )

@@ -13,12 +13,12 @@ _CHANGE = (
 )
 _VALUES = (
     Param("schedule", "str", "a calendar event: 21:00, 'mon..fri 22:30', '*/2:00'"),
-    Param("storage", "str", "where to"),
+    Param("storage", "str", "where to", is_configured=True),
     Param("guest", "words", "these guests, and no others; repeat it"),
     Param("all", "bool", "all guests, those to come included", False),
     Param("pool", "str", "the guests of a pool"),
     Param("exclude", "words", "not these, of all; repeat it"),
-    Param("node", "str", "only while they are on this node"),
+    Param("node", "str", "only while they are on this node", is_configured=True),
     Param("mode", "str", "snapshot, suspend or stop"),
     Param("compress", "str", "zstd, gzip, lzo or 0"),
     Param("notes", "str", "notes for each backup, with {{guestname}} and the like"),

@@ -8,7 +8,7 @@ from pveops.operations.rows.common import SEE_CLUSTER, SEE_NODES, SET_NOOUT, rea
 _CONSENTED_S = 7200
 
 
-def _power(verb: str, summary: str, does: str) -> Operation:
+def _power(verb: str, summary: str, does: str, leaves_all: bool) -> Operation:
     return Operation(
         f"node.{verb}",
         summary,
@@ -22,6 +22,7 @@ def _power(verb: str, summary: str, does: str) -> Operation:
         reads="pveops.domain.node_power:read_node_power",
         consented_s=_CONSENTED_S,
         metavar="NODE",
+        leaves_all=leaves_all,
     )
 
 
@@ -34,6 +35,6 @@ ROWS: tuple[Operation, ...] = (
         targets=Targets.ONE,
         privileges=SEE_NODES,
     ),
-    _power("reboot", "reboot a node, and see that it comes back whole", "reboot"),
-    _power("shutdown", "switch a node off in good order", "switch off"),
+    _power("reboot", "reboot a node, and see that it comes back whole", "reboot", True),
+    _power("shutdown", "switch a node off in good order", "switch off", False),
 )

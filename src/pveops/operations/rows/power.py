@@ -34,6 +34,7 @@ def _power(
     params: tuple[Param, ...] = (),
     kinds: tuple[str, ...] = ("qemu", "lxc"),
     reads: str = READ_STATE,
+    leaves_all: bool = False,
 ) -> Operation:
     return Operation(
         f"guest.{verb}",
@@ -47,6 +48,7 @@ def _power(
         f"pve guest {verb} web01",
         _DECIDE_POWER,
         reads,
+        leaves_all=leaves_all,
     )
 
 
@@ -70,6 +72,7 @@ ROWS: tuple[Operation, ...] = (
         Effect.ONCE,
         (TIMEOUT,),
         reads=_READ_PENDING,
+        leaves_all=True,
     ),
     _power(
         "reset",

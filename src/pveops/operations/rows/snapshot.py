@@ -31,6 +31,7 @@ ROWS: tuple[Operation, ...] = (
         decides="pveops.operations.snapshot:decide_create",
         reads="pveops.domain.snapshot_facts:read_facts_to_create",
         is_sequential=True,
+        second_word="snapname",
     ),
     Operation(
         "snapshot.rollback",

@@ -44,6 +44,7 @@ ROWS: tuple[Operation, ...] = (
         decides="pveops.operations.download:decide_download",
         reads="pveops.domain.download_facts:read_download_facts",
         metavar="STORAGE",
+        leaves_all=True,
     ),
     Operation(
         "storage.upload",
