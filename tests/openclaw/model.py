@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 _INTERNAL = "BEGIN_OPENCLAW_INTERNAL_CONTEXT"
 """OpenClaw appends a message of its own to each request; it is no person's."""
+_WAIT_S = 150.0
 
 
 class ToolCall(NamedTuple):
@@ -34,6 +35,7 @@ class Model:
     def __init__(self) -> None:
         self.scripts: dict[str, Sequence[Step]] = {}
         self.requests: list[dict[str, Any]] = []
+        self._came = threading.Condition()
         self._ids = count(1)
         model = self
 
@@ -49,8 +51,10 @@ class Model:
             def do_POST(self) -> None:
                 size = int(self.headers.get("content-length", 0))
                 asked = json.loads(self.rfile.read(size))
-                model.requests.append(asked)
                 answer = model.answer(asked)
+                with model._came:
+                    model.requests.append(asked)
+                    model._came.notify_all()
                 if not asked.get("stream"):
                     self._send(answer)
                     return
@@ -79,6 +83,17 @@ class Model:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
+
+    def wait_for(self, marker: str) -> str:
+        """What a person, or a job in their place, said that holds the marker; waits until then."""
+        with self._came:
+            assert self._came.wait_for(lambda: self.said(marker), _WAIT_S), f"nobody said {marker}"
+        return self.said(marker)[0]
+
+    def said(self, marker: str) -> list[str]:
+        """What was said with the marker in it: each conversation's once."""
+        told = (text_of(message) for asked in self.requests for message in asked["messages"])
+        return list(dict.fromkeys(text for text in told if marker in text))
 
     def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What the script says next, as a completion."""

@@ -149,6 +149,33 @@ def test_the_monitor_is_silent_then_alerts_then_says_cleared(home: Home) -> None
     assert "cleared node/pve3" in look()
 
 
+def test_news_wake_the_agent_as_data_and_nothing_else_does(home: Home) -> None:
+    home.model.scripts["found something"] = [call("exec", command="pve status"), report]
+    home.cluster.control("/nodes/pve3/off", {})
+    home.cluster.control("/clock", {"advance": 60})
+    installed = home.pve(
+        *("monitor", "install", "--for", "openclaw", "--wake", "--every", "1m", "--apply"),
+        *("--profile", "demo", "--channel", CHANNEL, "--target", TARGET),
+    )
+
+    def job() -> dict[str, Any]:
+        jobs = home.openclaw.json("cron", "list", "--json")["jobs"]
+        return next(job for job in jobs if job.get("declarationKey") == "pveops:monitor:demo")
+
+    made = job()
+    assert "trigger" in made, installed
+    # `cron run` would wake the agent unasked: only what is due asks the trigger.
+    home.openclaw.run("cron", "edit", made["id"], "--every", "30s")
+    woken = home.model.wait_for("found something")
+    assert "What the monitor found, as data:\n| " in woken
+    assert "\n| raised block node/pve3: it is offline" in woken
+    while (state := job()["state"]).get("triggerEvalCount", 0) < 2:
+        assert state.get("lastStatus", "ok") == "ok", state
+    assert home.model.said("found something") == [woken]
+    home.cluster.control("/nodes/pve3/on", {})
+    home.openclaw.run("cron", "rm", made["id"])
+
+
 def test_a_subagent_waits_for_an_evacuation(home: Home, person: Person) -> None:
     def spawn(done: Sequence[str]) -> ToolCall:
         run = found(r"run_[0-9a-f]+", done[-1:])

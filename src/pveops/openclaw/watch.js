@@ -1,8 +1,9 @@
 // Wakes the agent when the monitor has news; OpenClaw runs it, without a model, as a trigger.
 // `LOOK` stands before it: the words of `pve`, and what it needs in its environment.
 //
-// What was told is remembered by the number of the news, whoever looked. OpenClaw keeps the state only when the agent's turn went
-// well, so news that were lost on the way are told by the next evaluation.
+// What was told is remembered by the number of the news, whoever looked. OpenClaw keeps the state
+// only when the agent's turn went well, so news that were lost on the way are told by the next
+// evaluation.
 
 const MAX_EVENTS = 20;
 

@@ -21,6 +21,8 @@ from pveops.cli.failure import Terminated, answer_of
 from pveops.cli.process import _terminate
 import signal
 signal.signal(signal.SIGTERM, _terminate)
+# Ignored where the tests themselves run in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 call = Call.of_process("pve", ["guest", "stop", "web01"])
 call.options.wait_s = float(os.environ["WAIT_S"])
 gate = os.environ.get("GATE")
