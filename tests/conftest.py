@@ -7,17 +7,32 @@ that lies in its temporary folders is read: stores, journals, logs, traces, cras
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pveops.redact
 from tests.secrets_scan import find_leaks, forget
 
 # matplotlib's list of fonts, made once for all workers and runs, and in nobody's home.
 os.environ.setdefault(
     "MPLCONFIGDIR", str(Path(__file__).resolve().parents[1] / ".cache" / "plots")
 )
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_one_test() -> Iterator[None]:
+    """What a test's clusters and profiles taught the process to mask is forgotten after it.
+
+    Each text is looked through for each secret known: those of thousands of tests take minutes.
+    """
+    process = pveops.redact._process
+    known = process._literals, process._patterns
+    yield
+    process._literals, process._patterns = known
+
 
 LEAKS: list[str] = []
 """Of all workers, in the process that started them."""
