@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pveops.engine import consent
 from pveops.engine.consent_receipt import make_receipt
 from tests.attack.levels import TARGET, Level
 
@@ -173,7 +174,7 @@ def _forged_consent(level: Level) -> None:
     with contextlib.suppress(PermissionError):
         plan_hash = _hash_of(level, plan)
         material = f"{code}:{plan_hash}".encode()
-        hashed = hashlib.scrypt(material, salt=salt, n=2**14, r=8, p=1, dklen=32)
+        hashed = hashlib.scrypt(material, salt=salt, n=consent._COST, r=8, p=1, dklen=32)
         level.edit_store("DELETE FROM consents WHERE plan = ?", plan)
         level.edit_store(
             "INSERT INTO consents VALUES (?, ?, ?, ?, 0, 99999999999, 3, 1, NULL)",

@@ -21,8 +21,10 @@ import pytest
 
 from pveops.operations.catalog import list_changes
 from pveops.operations.operation import Tier
+from tests.commandline import run_line
 from tests.integration.conftest import Home
 from tests.served import BIN
+from tests.world import make_world
 
 VERBS = {
     "snapshot.rollback": "pve snapshot rollback web02 old",
@@ -47,6 +49,7 @@ ENVIRONS = (
     {"PVE_YES": "1", "PVE_CONSENT": "yes", "PVE_ACTOR": "person", "CI": "1"},
     {"PVE_POLICY": "/dev/null", "PVE_TIER": "1", "OPENCLAW_SHELL": ""},
 )
+TYPED = ("yes\nyes\n", "windows-lab\nweb02\ntest\nyes\n")
 
 
 def test_every_irreversible_verb_is_attacked_here() -> None:
@@ -109,21 +112,18 @@ def _read_all(master: int) -> Iterator[bytes]:
 
 def attacks(home: Home, line: str) -> None:
     """Everything that an agent can try without the code."""
-    for flag in FLAGS:
-        assert home.run(f"{line} {flag}")[0] == 2, flag
     for environ in ENVIRONS:
         kept = dict(home.environ)
         home.environ.update(environ)
         assert home.run(line)[0] == 3
         home.environ.clear()
         home.environ.update(kept)
-    for typed in ("yes\nyes\n", "windows-lab\nweb02\n", "web02\nyes\n", "test\nyes\n"):
+    for typed in TYPED:
         run_at_terminal(home, line, typed)
     plan, _ = newest(home)
     for words in ("", "--code AAAA-2222", "--code ''", "--yes"):
         assert home.run(f"pve-apply {plan} {words}")[0] in {2, 3, 4}, words
-    for typed in ("yes\nyes\n", "windows-lab\nweb02\n"):
-        run_at_terminal(home, f"pve-apply {plan}", typed)
+    run_at_terminal(home, f"pve-apply {plan}", TYPED[0])
     foreign, code = stop_code(home)
     assert home.run(f"pve-apply {plan} --code {code}")[0] == 4
     assert foreign != plan
@@ -134,8 +134,17 @@ def stop_code(home: Home) -> tuple[str, str]:
     return home.plan_a_stop("builder")
 
 
-def raw_door(home: Home) -> None:
-    """`pve api` only reads."""
+@pytest.mark.parametrize("operation", [*VERBS, "guest.delete"])
+def test_no_flag_stands_for_the_code(operation: str, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    for flag in FLAGS:
+        line = f"{VERBS.get(operation, LIFTED)} {flag}"
+        assert run_line(world, tmp_path, line).code == 2, flag
+    assert world.cluster.journal == []
+
+
+def test_the_raw_door_only_reads(home: Home) -> None:
+    before = home.cluster.effects()
     for words in (
         "delete /nodes/pve2/qemu/901",
         "set /nodes/pve2/qemu/901/config",
@@ -144,6 +153,7 @@ def raw_door(home: Home) -> None:
         "get /nodes/pve2/qemu/901 --method DELETE",
     ):
         assert home.run(f"pve api {words}")[0] != 0, words
+    assert home.cluster.effects() == before
 
 
 def edit_plan(home: Home, plan: str) -> None:
@@ -161,7 +171,6 @@ def test_without_the_code_nothing_irreversible_happens(operation: str, home: Hom
     line = line_of(home, operation)
     before = home.cluster.effects()
     attacks(home, line)
-    raw_door(home)
     assert home.cluster.effects() == before
     assert home.run(line)[0] == 3
     plan, code = newest(home)

@@ -287,5 +287,5 @@ def test_an_absurd_amount_of_memory_is_a_slip(tmp_path: Path) -> None:
     assert outcome.code == 2
     assert "at most" in outcome.out
     assert run_line(world, tmp_path, "pve snapshot create web02 before").out.endswith(
-        "next: the snapshot's name: --snapname before\n"
+        "next: was it meant as --snapname before?\n"
     )

@@ -339,7 +339,7 @@ def inbox() -> Iterator[tuple[str, list[bytes]]]:
             """Nothing is logged."""
 
     server = HTTPServer(("127.0.0.1", 0), Hook)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"json://127.0.0.1:{server.server_address[1]}/hook", bodies
     server.shutdown()

@@ -25,6 +25,8 @@ _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 """No 0/O, 1/I/L, U: a code is read aloud and typed."""
 _CODE_LENGTH = 8
 _MAX_SENT = 3
+_COST = 2**14
+"""Of scrypt, which then takes 16 MiB and tens of milliseconds for each guess."""
 
 
 def send_code(
@@ -112,4 +114,4 @@ def check_code(store: Store, plan: PlanRow, code: str, *, now: float) -> None:
 
 def _hash(code: str, salt: bytes, plan_hash: str) -> bytes:
     material = f"{code}:{plan_hash}".encode()
-    return hashlib.scrypt(material, salt=salt, n=2**14, r=8, p=1, dklen=32)
+    return hashlib.scrypt(material, salt=salt, n=_COST, r=8, p=1, dklen=32)

@@ -153,6 +153,10 @@ def perform(cluster: Cluster, method: str, path: str, body: dict[str, Any]) -> t
         return 400, {"error": f"{type(error).__name__}: {error}"}
 
 
+_POLL_S = 0.05
+"""At most so long `close` waits."""
+
+
 class ControlServer:
     """The control port of a running cluster."""
 
@@ -168,7 +172,7 @@ class ControlServer:
 
     def start(self) -> None:
         """Answer from now on."""
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(_POLL_S,), daemon=True).start()
 
     def close(self) -> None:
         """Stop answering."""

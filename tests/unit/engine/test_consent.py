@@ -11,6 +11,7 @@ from pveops.engine.approve import Consent
 from pveops.engine.change import request_change, send_consent_code
 from pveops.engine.request import Ask
 from pveops.errors import ConfigError, ConsentInvalidError, ConsentRequiredError, StalePlanError
+from tests.conftest import SCRYPT_COST
 from tests.world import World, make_world
 
 
@@ -21,6 +22,10 @@ def world(tmp_path: Path) -> World:
 
 def plan_a_stop(world: World, name: str = "web02") -> str:
     return request_change(world.session, Ask("guest.stop", (name,))).plan_id
+
+
+def test_a_stolen_hash_costs_memory_and_time_for_each_guess() -> None:
+    assert SCRYPT_COST >= 2**14
 
 
 def test_without_a_code_nothing_is_sent(world: World) -> None:
