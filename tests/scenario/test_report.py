@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pveops.config.profiles import ConsentConfig
-from pveops.sim.membership import power_off_node
+from pveops.config.profiles import ConsentConfig, MonitorConfig
+from pveops.sim.membership import power_off_node, power_on_node
 from tests.commandline import Outcome, run_line
 from tests.large import GUESTS, NODES, make_large_world
+from tests.monitored import make_small_world
 from tests.world import World, make_world
 
 CHAT = 3500
@@ -43,6 +44,9 @@ def test_the_story_of_the_homelab_is_told(tmp_path: Path) -> None:
     assert "4 guests without a fresh backup" in out
     assert "101 web01: no backup" in out
     assert "root@pam: 3 (3 vzdump), 1 failed" in out
+    # As docs/howto/report.md says.
+    again = report(make_world(tmp_path), tmp_path, "--since 7d --json")
+    assert again.json["meta"]["requests"] == 27
 
 
 def test_changes_are_told_with_who_and_why_and_are_not_counted_as_others(tmp_path: Path) -> None:
@@ -81,6 +85,77 @@ def test_alerts_carry_since_when_and_that_they_are_known(tmp_path: Path) -> None
         "gitlab is locked (backup), and no task that can be seen works on it, for 2h, ack" in out
     )
     assert "raised" in out
+
+
+def test_all_is_well_only_where_everything_was_looked_at(tmp_path: Path) -> None:
+    world = make_small_world(tmp_path)
+    data = report(world, tmp_path, "--json").json["data"]
+    assert (data["level"], data["troubles"]) == ("unknown", [])
+    never = [each for each in data["blind_spots"] if each.startswith("not looked at yet: load, ")]
+    assert "courses of 7 storages" in never[0]
+    assert run_line(world, tmp_path, "pve monitor run --all").code == 0
+    page = tmp_path / "page.html"
+    data = report(world, tmp_path, f"--json --html {page}").json["data"]
+    assert (data["level"], data["blind_spots"]) == ("good", [])
+    assert "All is well" in page.read_text()
+    world.cluster.timeline.advance(36 * 3600)
+    data = report(world, tmp_path, "--json").json["data"]
+    assert data["level"] == "unknown"
+    assert data["blind_spots"] == ["the monitor has not looked for 1d"]
+
+
+def test_what_a_slow_look_found_is_told_also_while_its_node_is_down(tmp_path: Path) -> None:
+    world = make_small_world(tmp_path)
+    (world.cluster.nodes["pve3"].hardware.disks or [])[1].health = "FAILED"
+    run_line(world, tmp_path, "pve monitor run --all")
+    world.cluster.timeline.advance(3600)
+    (trouble,) = report(world, tmp_path, "--json").json["data"]["troubles"]
+    assert (trouble["severity"], trouble["subject"]) == ("block", "disk/pve3/sda")
+    assert "disk/pve3/sda" in report(world, tmp_path).out
+    assert ", for 1h" in report(world, tmp_path).out
+    power_off_node(world.cluster, world.cluster.nodes["pve3"])
+    world.cluster.timeline.advance(600)
+    troubles = report(world, tmp_path, "--json").json["data"]["troubles"]
+    assert {"disk/pve3/sda", "node/pve3"} <= {each["subject"] for each in troubles}
+
+
+def test_what_is_over_is_no_trouble_though_the_monitor_has_not_looked_since(
+    tmp_path: Path,
+) -> None:
+    world = make_small_world(tmp_path)
+    node = world.cluster.nodes["pve3"]
+    power_off_node(world.cluster, node)
+    world.cluster.timeline.advance(600)
+    run_line(world, tmp_path, "pve monitor run --all")
+    power_on_node(world.cluster, node)
+    world.cluster.timeline.advance(600)
+    subjects = {e["subject"] for e in report(world, tmp_path, "--json").json["data"]["troubles"]}
+    assert "node/pve3" not in subjects
+
+
+def test_old_backups_are_a_warning_and_the_profile_says_what_is_old(tmp_path: Path) -> None:
+    world = make_small_world(tmp_path)
+    run_line(world, tmp_path, "pve monitor run --all")
+    world.cluster.timeline.advance(10 * 3600)
+
+    def level(days: int) -> tuple[str, int]:
+        config = MonitorConfig(backup_days=days)
+        answer = run_line(world, tmp_path, "pve report --json", monitor=config)
+        return answer.json["data"]["level"], answer.json["data"]["backups"]["limit_s"]
+
+    assert level(2) == ("good", 2 * 86_400)
+    world.cluster.timeline.advance(20 * 3600)
+    run_line(world, tmp_path, "pve monitor run", monitor=MonitorConfig(backup_days=3))
+    assert level(1) == ("warn", 86_400)
+    assert level(3) == ("good", 3 * 86_400)
+
+
+def test_the_page_says_how_long_its_courses_are(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    for since, words in (("7d", "CPU, a week"), ("14d", "CPU, a month")):
+        page = tmp_path / f"{since}.html"
+        report(world, tmp_path, f"--since {since} --html {page}")
+        assert words in page.read_text()
 
 
 def test_a_digest_takes_no_alert_away_from_the_monitor(tmp_path: Path) -> None:

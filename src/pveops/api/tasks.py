@@ -49,6 +49,16 @@ class TaskStatus(NamedTuple):
     endtime: int | None = None
     """Seconds since the epoch by the node's clock; lists tell it."""
 
+    @property
+    def outcome(self) -> OutcomeKind:
+        """What is known of it."""
+        return OutcomeKind.RUNNING if self.is_running else kind_of(self.exitstatus)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether PVE tells that it ended, and not well: a worker that was killed included."""
+        return bool(self.exitstatus) and not (self.is_running or self.outcome.is_success)
+
 
 class LogPage(NamedTuple):
     """Some lines of a log."""
@@ -71,6 +81,11 @@ class OutcomeKind(StrEnum):
     RUNNING = "running"
     """The deadline came first. The task goes on."""
 
+    @property
+    def is_success(self) -> bool:
+        """Whether PVE says that the task did its part."""
+        return self in (OutcomeKind.OK, OutcomeKind.WARNINGS)
+
 
 class TaskOutcome(NamedTuple):
     """What became of a task, as far as it is known."""
@@ -85,7 +100,7 @@ class TaskOutcome(NamedTuple):
     @property
     def is_success(self) -> bool:
         """Whether PVE says that it did its part."""
-        return self.kind in (OutcomeKind.OK, OutcomeKind.WARNINGS)
+        return self.kind.is_success
 
     @property
     def is_running(self) -> bool:
@@ -115,18 +130,23 @@ class TaskProgress(NamedTuple):
 OnProgress = Callable[[TaskProgress], None]
 
 
-def judge_exitstatus(upid: Upid, exitstatus: str) -> TaskOutcome:
-    """What an exit status means."""
+def kind_of(exitstatus: str) -> OutcomeKind:
+    """What the exit status of a task that has ended means."""
     if exitstatus == "OK":
-        return TaskOutcome(upid, OutcomeKind.OK, exitstatus)
-    warnings = _WARNINGS.fullmatch(exitstatus)
-    if warnings is not None:
-        return TaskOutcome(upid, OutcomeKind.WARNINGS, exitstatus, int(warnings[1]))
+        return OutcomeKind.OK
+    if _WARNINGS.fullmatch(exitstatus):
+        return OutcomeKind.WARNINGS
     is_unknown = exitstatus in ("", "unexpected status") or exitstatus.startswith(
         "unable to get last line from task log"
     )
-    kind = OutcomeKind.UNKNOWN if is_unknown else OutcomeKind.FAILED
-    return TaskOutcome(upid, kind, exitstatus)
+    return OutcomeKind.UNKNOWN if is_unknown else OutcomeKind.FAILED
+
+
+def judge_exitstatus(upid: Upid, exitstatus: str) -> TaskOutcome:
+    """What became of a task that ended so."""
+    warnings = _WARNINGS.fullmatch(exitstatus)
+    count = int(warnings[1]) if warnings else 0
+    return TaskOutcome(upid, kind_of(exitstatus), exitstatus, count)
 
 
 def get_status(client: Client, upid: Upid | str) -> TaskStatus:

@@ -50,7 +50,7 @@ def read_certificate(der: bytes) -> CertificateFacts:
     """The facts of a certificate. Raises TlsError for what is none."""
     try:
         return _read(der)
-    except (IndexError, ValueError, StopIteration) as error:
+    except (IndexError, ValueError) as error:
         raise TlsError("the server sent something that is no certificate") from error
 
 
@@ -60,8 +60,8 @@ def format_fingerprint(data: bytes) -> str:
 
 
 def _read(der: bytes) -> CertificateFacts:
-    certificate = next(_elements(der))
-    body = next(_elements(certificate.content))
+    certificate = _first(der)
+    body = _first(certificate.content)
     fields = [field for field in _elements(body.content) if field.tag != _VERSION]
     _serial, _algorithm, _issuer, validity, subject, key = fields[:6]
     not_before, not_after = (_time(moment) for moment in _elements(validity.content))
@@ -91,6 +91,12 @@ def _elements(data: bytes) -> Iterator[_Element]:
         at = end
 
 
+def _first(data: bytes) -> _Element:
+    for element in _elements(data):
+        return element
+    raise ValueError("an element is missing")
+
+
 def _time(moment: _Element) -> str:
     """UTCTime has two digits for the year, GeneralizedTime four."""
     text = moment.content.decode("ascii").rstrip("Z")
@@ -113,7 +119,7 @@ def _names(fields: list[_Element]) -> Iterator[str]:
     for field in fields:
         if field.tag != _EXTENSIONS:
             continue
-        for extension in _elements(next(_elements(field.content)).content):
+        for extension in _elements(_first(field.content).content):
             if extension.content.startswith(_SUBJECT_ALT_NAME):
                 *_, octets = _elements(extension.content)
                 yield from _general_names(octets.content)
@@ -122,7 +128,7 @@ def _names(fields: list[_Element]) -> Iterator[str]:
 def _general_names(data: bytes) -> Iterator[str]:
     import ipaddress
 
-    for name in _elements(next(_elements(data)).content):
+    for name in _elements(_first(data).content):
         if name.tag == _DNS_NAME:
             yield sanitize_text(name.content.decode("ascii", "replace"), _MAX_NAME)
         elif name.tag == _IP_ADDRESS:

@@ -162,8 +162,7 @@ def _find_storages(inventory: Inventory, text: str) -> list[Storage]:
 def _storage_subject(row: Storage) -> Subject:
     from pveops.domain.rrd import storage_path
 
-    place = row.storage if row.is_shared else f"{row.storage} on {row.node}"
-    return Subject(storage_path(row.node, row.storage), place, place)
+    return Subject(storage_path(row.node, row.storage), row.label, row.label)
 
 
 # -- from subjects to a picture ------------------------------------------------------

@@ -15,7 +15,7 @@ from pveops.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pveops.engine.senders import Sender
-    from pveops.monitor.alerts import Alert, News, Rules, Silence
+    from pveops.monitor.alerts import Alert, News, Rules, Seen, Silence
     from pveops.monitor.book import Book, Page
     from pveops.monitor.owed import Listener
     from pveops.operations.limits import Limits
@@ -88,19 +88,15 @@ def run(call: Call, is_whole: bool, tell: bool, is_job: bool, quiet_word: str) -
     looked at stays as it was. Disks, certificates, backups and the like are looked at every few
     hours, and guests' snapshots and agents a few at a time.
     """
-    from pveops.monitor.own_runs import see_runs
     from pveops.monitor.survey import survey
 
-    book = _book(call)
+    book = book_of(call)
     sender = sender_of(call) if tell else None
     now = int(call.clock.now())
     limits, rules = limits_of(call), _rules(call)
     found = survey(call.wiring.reader, now, limits, book.read_memory(now), is_whole=is_whole)
     after = int(call.clock.now())
-    connection = call.wiring.connection
-    seen, blind = see_runs(call.wiring.store, connection.profile, found.seen), found.blind
-    if connection.broker and not call.is_brokered:
-        blind = (*blind, "runs that were left unfinished: the broker keeps them")
+    seen, blind = see_own_runs(call, found.seen, found.blind)
     book.enter(seen, blind, rules, memory=found.memory, now=after)
     if sender is not None:
         news = _send(call, book, sender)
@@ -144,7 +140,7 @@ def _send(call: Call, book: Book, sender: Sender) -> tuple[News, ...]:
 @click.pass_obj
 def status(call: Call) -> Answer:
     """List the open alerts as the last look left them, the worst first; nothing is asked now."""
-    page = _book(call).read()
+    page = book_of(call).read()
     if not page.looked:
         return Answer("nobody has looked yet", next=("pve monitor run",))
     silences = [each for each in page.silences if each.until > call.clock.now()]
@@ -175,7 +171,7 @@ def status(call: Call) -> Answer:
 @click.pass_obj
 def history(call: Call) -> Answer:
     """List what was found, the newest look first; `number` grows with each piece of news."""
-    page = _book(call).read()
+    page = book_of(call).read()
     events = page.numbered_history()
     wanted = call.options.limit or (len(events) if call.options.is_full else _LAST)
     listing = Listing(
@@ -198,7 +194,7 @@ def ack(call: Call, alert: str, why: str) -> Answer:
 
     It is told again only when it grows worse or is over. Of a problem only a person says so.
     """
-    found = _book(call).acknowledge(alert, why, int(call.clock.now()), is_person=call.is_person)
+    found = book_of(call).acknowledge(alert, why, int(call.clock.now()), is_person=call.is_person)
     lines = tuple(f"{each.subject}: {each.message} [{each.id}]" for each in found)
     return Answer(
         f"acknowledged: {count_of(len(found), 'alert')}",
@@ -231,7 +227,7 @@ def silence(call: Call, pattern: str, duration: str, why: str) -> Answer:
     if seconds is None or seconds > 30 * DAY_S:
         raise UsageError(f"{duration!r} is no duration up to 30d", hint="--for 2h")
     now = int(call.clock.now())
-    _book(call).silence(pattern, now + seconds, why, now, is_person=call.is_person)
+    book_of(call).silence(pattern, now + seconds, why, now, is_person=call.is_person)
     text = f"silenced for {duration}: {pattern}" if seconds else f"not silenced: {pattern}"
     if seconds and not call.is_person:
         text += "; problems are told all the same"
@@ -269,7 +265,18 @@ def _rules(call: Call) -> Rules:
     )
 
 
-def _book(call: Call) -> Book:
+def see_own_runs(call: Call, seen: Seen, blind: tuple[str, ...]) -> tuple[Seen, tuple[str, ...]]:
+    """A look and its blind spots, with the runs of ours that were left unfinished."""
+    from pveops.monitor.own_runs import see_runs
+
+    connection = call.wiring.connection
+    if connection.broker and not call.is_brokered:
+        blind = (*blind, "runs that were left unfinished: the broker keeps them")
+    return see_runs(call.wiring.store, connection.profile, seen), blind
+
+
+def book_of(call: Call) -> Book:
+    """What the monitor remembers of the profile's cluster."""
     from pveops.monitor.book import Book
 
     return Book(call.wiring.store, call.wiring.connection.profile)

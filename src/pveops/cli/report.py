@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _ROOM = 2900
 """Characters below the verdict: the whole answer stays within what a chat takes."""
 _LONGEST_DAYS = 31
+_BACKUP_DAYS = 2
+"""For a profile whose monitor looks at no backups."""
 
 
 @click.command(
@@ -93,19 +95,24 @@ def _sender(call: Call) -> Any:
 
 
 def _digest(call: Call, span: int) -> Digest:
-    from pveops.cli.monitor import limits_of
-    from pveops.monitor.book import Book
+    from pveops.cli.monitor import book_of, limits_of, see_own_runs
+    from pveops.monitor.alerts import Rules, advance
     from pveops.monitor.digest import Records, make_digest
     from pveops.monitor.gather import gather
-    from pveops.monitor.scan import blind_spots, judge
+    from pveops.monitor.survey import recall
+    from pveops.units import DAY_S
 
-    connection = call.wiring.connection
+    connection, limits = call.wiring.connection, limits_of(call)
     facts = gather(call.wiring.reader, span)
-    seen = judge(facts.look, facts.now, limits_of(call))
-    books = Records(
-        Book(call.wiring.store, connection.profile).read(), _audit(call), connection.auth_id
-    )
-    return make_digest(facts, seen.findings, blind_spots(facts.look), books, connection.profile)
+    book = book_of(call)
+    page, memory = book.read(), book.read_memory(facts.now)
+    found = recall(call.wiring.reader, facts.look, facts.now, limits, memory)
+    seen, blind = see_own_runs(call, found.seen, found.blind)
+    # As the monitor would go on from its page; nothing of it is kept.
+    alerts, _ = advance(page.alerts, seen, Rules())
+    books = Records(page, alerts, _audit(call), connection.auth_id)
+    limit_s = int((limits.backup_days or _BACKUP_DAYS) * DAY_S)
+    return make_digest(facts, blind, books, connection.profile, limit_s)
 
 
 def _audit(call: Call) -> list[dict[str, Any]] | None:
@@ -136,6 +143,7 @@ def _data(digest: Digest, file: str | None) -> dict[str, Any]:
         "guests": dict(digest.guests),
         "troubles": [each._asdict() for each in digest.troubles],
         "events": dict(digest.events),
+        "course": digest.frame,
         "monitor_looked": digest.looked or None,
         "nodes": [_without_points(each) for each in digest.nodes],
         "storages": [
@@ -167,4 +175,5 @@ def _backups(digest: Digest) -> dict[str, Any] | None:
         "runs": dict(found.runs),
         "bad": [{"guest": g, "state": s, "age_s": age} for g, s, age in found.bad],
         "unseen": list(found.unseen),
+        "limit_s": found.limit_s,
     }

@@ -36,22 +36,22 @@ def list_tasks(
 
     Without --node or --guest: the running ones and the newest 25 of each node.
     """
-    from pveops.cli.task_items import is_failure, task_listing
+    from pveops.cli.task_items import task_listing
 
     reader = call.wiring.reader
     tasks = _read(reader, guest, node)
     shown = [
         task
         for task in tasks
-        if (not failed or is_failure(task)) and (not running or task.is_running)
+        if (not failed or task.has_failed) and (not running or task.is_running)
     ]
     shown.sort(key=lambda task: -task.upid.starttime)
-    bad = sum(is_failure(task) for task in shown)
+    bad = sum(task.has_failed for task in shown)
     active = sum(task.is_running for task in shown)
     verdict = f"{count_of(len(shown), 'task')}: {active} running, {bad} not ended well"
     if len(shown) != len(tasks):
         verdict += f" (of {len(tasks)} visible)"
-    first = next((task for task in shown if is_failure(task)), None)
+    first = next((task for task in shown if task.has_failed), None)
     next_ = (f"pve task log {first.upid}",) if first is not None else ()
     return Answer(verdict, blocks=(task_listing(shown, reader.server_time()),), next=next_)
 

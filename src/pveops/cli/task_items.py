@@ -45,12 +45,6 @@ def task_listing(tasks: Sequence[TaskStatus], now: float) -> Listing:
     return Listing(tasks, item, FIELDS, _COLUMNS)
 
 
-def is_failure(task: TaskStatus) -> bool:
-    """Whether the task has ended otherwise than well."""
-    good = task.exitstatus in {"OK", ""} or task.exitstatus.startswith("WARNINGS: ")
-    return not task.is_running and not good
-
-
 def answer_of_outcome(outcome: TaskOutcome) -> Answer:
     """What became of a task, as an answer with the exit code that fits."""
     upid = str(outcome.upid)

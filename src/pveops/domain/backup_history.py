@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pveops.api.tasks import TaskStatus, list_tasks, read_log
+from pveops.api.tasks import TaskStatus, kind_of, list_tasks, read_log
 from pveops.domain.access import Permissions
 from pveops.domain.vzdump_log import GuestResult, VzdumpLog, read_vzdump_log
 from pveops.errors import PveopsError
@@ -33,7 +33,7 @@ class BackupRun(NamedTuple):
     @property
     def is_ok(self) -> bool:
         """Whether it ended well, with or without warnings."""
-        return self.exitstatus == "OK" or self.exitstatus.startswith("WARNINGS: ")
+        return not self.is_running and kind_of(self.exitstatus).is_success
 
 
 class BackupHistory(NamedTuple):

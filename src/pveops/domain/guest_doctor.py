@@ -142,7 +142,7 @@ def _read_volumes(
         if not contents or (storage.is_shared and storage.storage in asked):
             continue
         asked.add(storage.storage)
-        name = storage.storage if storage.is_shared else f"{storage.storage} on {storage.node}"
+        name = storage.label
         if storage.status != "available":
             eyes.unseen.append(name)
             continue

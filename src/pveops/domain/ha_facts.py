@@ -73,12 +73,8 @@ def _read_failures(client: Client, guest: Guest, scene: Scene) -> tuple[TaskStat
         )
     except PveopsError:
         return ()
-    failed = [row for row in rows if row.exitstatus and not _is_good(row.exitstatus)]
+    failed = [row for row in rows if row.has_failed]
     return tuple(sorted(failed, key=lambda row: -row.upid.starttime))
-
-
-def _is_good(exitstatus: str) -> bool:
-    return exitstatus == "OK" or exitstatus.startswith("WARNINGS")
 
 
 def _has_groups(client: Client) -> bool:

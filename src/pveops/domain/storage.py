@@ -23,6 +23,18 @@ class Storage(NamedTuple):
     total_bytes: int
 
     @property
+    def label(self) -> str:
+        """`backups`, or `local on pve2`: each node has a `local` of its own."""
+        return self.storage if self.is_shared else f"{self.storage} on {self.node}"
+
+    @property
+    def subject(self) -> str:
+        """Of findings about the place as a whole: `storage/backups`, `storage/pve2/local`."""
+        return (
+            f"storage/{self.storage}" if self.is_shared else f"storage/{self.node}/{self.storage}"
+        )
+
+    @property
     def has_figures(self) -> bool:
         """Whether its use is known now; of what is inactive, or on a dead node, nobody knows."""
         return self.total_bytes > 0 and self.status == "available"

@@ -1,7 +1,7 @@
 """What a picture shows, before it is drawn: lines in one unit, a range of time, ticks. Pure.
 
 The same chart is drawn as a PNG (`plot`), as blocks in a terminal (`blocks`) and small in a page
-(`page`).
+(`sparkline`).
 """
 
 from __future__ import annotations

@@ -10,21 +10,29 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
+from pveops.api.tasks import OutcomeKind
 from pveops.domain.rrd import Measured
-from pveops.monitor.alerts import Alert, News, alert_id, family_of
+from pveops.monitor.alerts import Alert, News
 from pveops.monitor.book import Page
 from pveops.monitor.forecast import Forecast, foresee
 from pveops.monitor.gather import Facts, shared_once
-from pveops.operations.findings import Finding, Severity
+from pveops.operations.findings import Severity
 from pveops.units import DAY_S, format_duration
 
 Level = Literal["good", "warn", "bad", "unknown"]
 Points = tuple[tuple[int, float | None], ...]
-_FRESH_S = 2 * DAY_S
-"""A backup that is older counts as too old."""
 _SOON_S = 60 * DAY_S
-_GOOD = ("OK", "")
-_OF_US = "of ours"
+_SEVERITIES = ("block", "warn", "info")
+_STALE_S = DAY_S
+"""A monitor that has not looked for so long is not running."""
+
+_RUNS = {
+    OutcomeKind.OK: "ok",
+    OutcomeKind.WARNINGS: "warnings",
+    OutcomeKind.FAILED: "failed",
+    OutcomeKind.RUNNING: "running",
+    OutcomeKind.UNKNOWN: "unknown",
+}
 
 
 class Trouble(NamedTuple):
@@ -44,7 +52,9 @@ class NodeLine(NamedTuple):
     name: str
     status: str
     cpu_average: float | None
-    cpu_most: float | None
+    cpu_busiest: float | None
+    """Of the busiest `step_s`: what is kept are averages of such times."""
+    step_s: int
     memory: float | None
     memory_bytes: int
     memory_points: Points
@@ -76,7 +86,8 @@ class StorageLine(NamedTuple):
 class Backups(NamedTuple):
     """states: how many guests are ok, old, none, unknown. bad: the guests that are not ok.
 
-    runs: how many runs of vzdump ended well, failed, or go on. unseen: where nobody could look.
+    runs: how many runs of vzdump ended well, failed, go on, or ended nobody knows how. unseen:
+    where nobody could look. limit_s: what is older counts as old.
     """
 
     states: Mapping[str, int]
@@ -84,6 +95,12 @@ class Backups(NamedTuple):
     """(guest, state, age of the newest in seconds), the worst first."""
     runs: Mapping[str, int]
     unseen: tuple[str, ...]
+    limit_s: int
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there may be more wrong than is known."""
+        return bool(self.unseen or self.states.get("unknown"))
 
 
 class Change(NamedTuple):
@@ -127,6 +144,8 @@ class Digest(NamedTuple):
     refused: int
     others: tuple[OthersTasks, ...]
     blind: tuple[str, ...]
+    frame: str
+    """Of how long the courses of nodes and storages are: `week`, `month`."""
 
     @property
     def level(self) -> Level:
@@ -134,15 +153,21 @@ class Digest(NamedTuple):
         severities = {each.severity for each in self.troubles}
         if "block" in severities:
             return "bad"
-        if "warn" in severities or any(each.is_filling for each in self.storages):
+        states = self.backups.states if self.backups else {}
+        lacks_backups = bool(states.get("none") or states.get("old"))
+        if "warn" in severities or lacks_backups or any(each.is_filling for each in self.storages):
             return "warn"
-        return "unknown" if self.blind else "good"
+        is_unknown = self.backups is None or self.backups.is_unknown
+        return "unknown" if self.blind or is_unknown else "good"
 
 
 class Records(NamedTuple):
-    """What our own books hold. page: of the monitor. audit: records; None: not readable."""
+    """What our own books hold. audit: records; None: not readable."""
 
     page: Page
+    """Of the monitor."""
+    alerts: tuple[Alert, ...]
+    """Those of the page, as they are after this look."""
     audit: Iterable[Mapping[str, Any]] | None
     auth_id: str
     """How our tasks are signed."""
@@ -150,12 +175,12 @@ class Records(NamedTuple):
 
 def make_digest(
     facts: Facts,
-    findings: Iterable[Finding],
     blind: Iterable[str],
     books: Records,
     profile: str,
+    backup_limit_s: int,
 ) -> Digest:
-    """The digest of a cluster."""
+    """The digest of a cluster. backup_limit_s: a backup that is older is too old."""
     membership = facts.look.health.view.membership
     changes, refused, ours = _list_changes(books, facts.since, profile)
     return Digest(
@@ -165,33 +190,37 @@ def make_digest(
         guests=Counter(
             "template" if each.is_template else each.status for each in facts.inventory.guests
         ),
-        troubles=tuple(_list_troubles(findings, books.page)),
+        troubles=tuple(_list_troubles(books)),
         events=_count_events(books.page.history, facts.since),
         looked=books.page.looked,
         nodes=_list_nodes(facts),
         storages=_list_storages(facts),
-        backups=_judge_backups(facts),
+        backups=_judge_backups(facts, backup_limit_s),
         changes=changes,
         refused=refused,
         others=_count_others(facts, {books.auth_id, *ours}),
-        blind=(*blind, *_unread(facts)),
+        blind=(*_tell_silence(books.page, facts.now), *blind, *_unread(facts)),
+        frame=facts.frame,
     )
 
 
 # -- health --------------------------------------------------------------------------
 
 
-def _list_troubles(findings: Iterable[Finding], page: Page) -> Iterable[Trouble]:
-    known: dict[str, Alert] = {alert.id: alert for alert in page.alerts}
-    for each in findings:
-        alert = known.get(alert_id(family_of(each.code), each.subject))
+def _list_troubles(books: Records) -> Iterable[Trouble]:
+    """What is wrong now, the worst first, whether or not the monitor has told it."""
+    known = {alert.id for alert in books.page.alerts}
+    now_so = [alert for alert in books.alerts if not alert.gone]
+    for each in sorted(
+        now_so, key=lambda alert: (_SEVERITIES.index(alert.severity), alert.subject)
+    ):
         yield Trouble(
             each.severity,
             each.subject,
             each.message,
             each.remedy,
-            since=alert.since if alert else 0,
-            is_acked=bool(alert and alert.acked),
+            since=each.since if each.id in known else 0,
+            is_acked=bool(each.acked),
         )
 
 
@@ -215,6 +244,7 @@ def _list_nodes(facts: Facts) -> tuple[NodeLine, ...]:
                 node.status,
                 sum(loads) / len(loads) if loads else None,
                 max(loads, default=None),
+                measured.step_s if measured else 0,
                 node.mem_bytes / node.maxmem_bytes if is_known else None,
                 node.maxmem_bytes,
                 _shares(measured, "memused", "memtotal"),
@@ -253,7 +283,7 @@ def _list_storages(facts: Facts) -> tuple[StorageLine, ...]:
         used = measured.since(facts.since).points("used") if measured else ()
         lines.append(
             StorageLine(
-                each.storage if each.is_shared else f"{each.storage} on {each.node}",
+                each.label,
                 each.used_bytes,
                 each.total_bytes,
                 each.used_share if each.has_figures else None,
@@ -274,10 +304,10 @@ def _storage_order(line: StorageLine) -> tuple[bool, bool, float, list[tuple[int
 # -- backups -------------------------------------------------------------------------
 
 
-def _judge_backups(facts: Facts) -> Backups | None:
+def _judge_backups(facts: Facts, limit_s: int) -> Backups | None:
     if facts.backups is None:
         return None
-    rows = facts.backups.judge(limit_s=_FRESH_S, now=facts.now)
+    rows = facts.backups.judge(limit_s=limit_s, now=facts.now)
     order = {"none": 0, "old": 1, "unknown": 2, "ok": 3}
     bad = sorted(
         (
@@ -290,17 +320,14 @@ def _judge_backups(facts: Facts) -> Backups | None:
     runs: Counter[str] = Counter()
     for task in _tasks(facts):
         if task.upid.type == "vzdump":
-            runs["running" if task.is_running else _ending(task.exitstatus)] += 1
+            runs[_RUNS[task.outcome]] += 1
     return Backups(
         states=Counter(found.state for _, found in rows),
         bad=tuple(bad),
         runs=runs,
         unseen=facts.backups.survey.unseen,
+        limit_s=limit_s,
     )
-
-
-def _ending(exitstatus: str) -> str:
-    return "ok" if exitstatus in _GOOD or exitstatus.startswith("WARNINGS") else "failed"
 
 
 # -- changes and tasks ---------------------------------------------------------------
@@ -356,7 +383,7 @@ def _count_others(facts: Facts, ours: set[str]) -> tuple[OthersTasks, ...]:
         if user in ours:
             continue
         kinds.setdefault(user, Counter())[task.upid.type] += 1
-        failed[user] += not task.is_running and _ending(task.exitstatus) == "failed"
+        failed[user] += task.has_failed
     return tuple(
         OthersTasks(user, sum(found.values()), failed[user], tuple(found.most_common()))
         for user, found in sorted(kinds.items(), key=lambda item: -sum(item[1].values()))
@@ -364,6 +391,12 @@ def _count_others(facts: Facts, ours: set[str]) -> tuple[OthersTasks, ...]:
 
 
 # -- what could not be seen ----------------------------------------------------------
+
+
+def _tell_silence(page: Page, now: int) -> Iterable[str]:
+    """What the monitor found counts as so; nobody has looked again when it does not run."""
+    if page.looked and now - page.looked > _STALE_S:
+        yield f"the monitor has not looked for {format_duration(now - page.looked)}"
 
 
 def _unread(facts: Facts) -> Iterable[str]:

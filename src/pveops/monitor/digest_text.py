@@ -21,7 +21,6 @@ from pveops.units import format_bytes, format_duration, format_percent
 _WORDS = {"block": "PROBLEM", "warn": "warning", "info": "note"}
 _MOST_LINES = 8
 _LONGEST_LINE = 150
-_RESULTS = ("done", "failed")
 
 
 def judge_digest(digest: Digest) -> str:
@@ -129,7 +128,7 @@ def _node(node: NodeLine) -> str:
         "CPU unknown"
         if node.cpu_average is None
         else f"CPU {format_percent(node.cpu_average)} on average, "
-        f"{format_percent(node.cpu_most or 0)} at most"
+        f"{format_percent(node.cpu_busiest or 0)} in the busiest {format_duration(node.step_s)}"
     )
     memory = (
         "memory unknown"
@@ -168,6 +167,8 @@ def _judge_backups(backups: Backups | None) -> str:
     unknown = backups.states.get("unknown", 0)
     parts = [f"{_count(bad, 'guest')} without a fresh backup" if bad else ""]
     parts.append(f"backups of {_count(unknown, 'guest')} unknown" if unknown else "")
+    if backups.unseen:
+        parts.append("not every place of backups could be seen")
     return ", ".join(filter(None, parts)) or "every guest has a fresh backup"
 
 
@@ -175,9 +176,11 @@ def describe_backups(backups: Backups | None) -> str:
     """How many guests are in which state, how the runs ended, and where nobody could look."""
     if backups is None:
         return "unknown"
-    words = {"ok": "fresh", "old": "too old", "none": "without any", "unknown": "unknown"}
+    old = f"older than {format_duration(backups.limit_s)}"
+    words = {"ok": "fresh", "old": old, "none": "without any", "unknown": "unknown"}
     states = _counts(backups.states, words)
-    runs = _counts(backups.runs, {"ok": "ok", "failed": "failed", "running": "running"})
+    names = ("ok", "warnings", "failed", "running", "unknown")
+    runs = _counts(backups.runs, {name: name for name in names} | {"warnings": "with warnings"})
     unseen = f"; not seen: {', '.join(backups.unseen[:3])}" if backups.unseen else ""
     return f"{states or 'no guests'}; runs: {runs or 'none seen'}{unseen}"
 

@@ -43,6 +43,8 @@ class Facts(NamedTuple):
     storages: Mapping[tuple[str, str], Measured]
     backups: Audit | None
     tasks: Mapping[str, tuple[TaskStatus, ...]]
+    frame: str
+    """Of how long the series are: `week`, `month`."""
 
     @property
     def inventory(self) -> Inventory:
@@ -89,6 +91,7 @@ def gather(client: Client, span_s: int) -> Facts:
         tasks={
             name: found for name, found in zip(online, tasks, strict=True) if found is not None
         },
+        frame=frame,
     )
 
 

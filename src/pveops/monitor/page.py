@@ -47,7 +47,7 @@ _LEVELS = {
 
 
 class Cell(NamedTuple):
-    """One cell. markup: safe as it is; kind: its class; is_wide: left out on a phone."""
+    """One cell. markup: safe as it is; kind: its class; `wide` is left out on a phone."""
 
     markup: str
     kind: str = ""
@@ -129,8 +129,8 @@ def _tile(number: str, words: str, kind: str = "") -> str:
 
 def _sections(digest: Digest) -> Iterator[str]:
     yield _section("Health", _health(digest))
-    yield _section("Nodes", _nodes(digest.nodes))
-    yield _section("Storages", _storages(digest.storages))
+    yield _section("Nodes", _nodes(digest.nodes, digest.frame))
+    yield _section("Storages", _storages(digest.storages, digest.frame))
     yield _section("Backups", _backups(digest))
     yield _section("Changes through pve", _changes(digest))
     yield _section("Tasks of others", _others(digest.others))
@@ -226,13 +226,13 @@ def _trouble(each: Trouble, now: int) -> tuple[Cell, ...]:
     )
 
 
-def _nodes(nodes: Sequence[NodeLine]) -> str:
+def _nodes(nodes: Sequence[NodeLine], frame: str) -> str:
     heads = (
         Head("Node"),
         Head("CPU, average", "number"),
-        Head("CPU, a week", "wide"),
+        Head(f"CPU, a {frame}", "wide"),
         Head("Memory", "number"),
-        Head("Memory, a week"),
+        Head(f"Memory, a {frame}"),
     )
     rows = [_node(each) for each in nodes[:_MOST_LINES]]
     return _table(
@@ -271,12 +271,12 @@ def _percent(share: float | None) -> str:
     return '<span class="unknown">unknown</span>' if share is None else text(format_percent(share))
 
 
-def _storages(storages: Sequence[StorageLine]) -> str:
+def _storages(storages: Sequence[StorageLine], frame: str) -> str:
     heads = (
         Head("Storage"),
         Head("In use", "number"),
         Head("How full", "wide"),
-        Head("A week", "wide"),
+        Head(f"A {frame}", "wide"),
         Head("If it goes on like this"),
     )
     rows = [_storage(each) for each in storages[:_MOST_LINES]]

@@ -57,6 +57,7 @@ class SlowLook(NamedTuple):
     needs: tuple[str, ...] = ()
     privilege: str = ""
     is_reachable: bool = True
+    is_of_storage: bool = False
 
     def is_due(self, part: Part | None, now: int) -> bool:
         """Whether it is time."""

@@ -43,7 +43,7 @@ class Scene(NamedTuple):
 
 
 def list_slow_looks(scene: Scene) -> tuple[SlowLook, ...]:
-    """All there are in this cluster; those of dead nodes are left to `choose_due`."""
+    """All there are in this cluster; whether one can be taken now is for who takes them."""
     looks = [look for node in scene.inventory.nodes for look in _looks_at_node(scene, node.name)]
     if scene.limits.filling_days:
         looks += [_look_at_filling(scene, place) for place in _places(scene.inventory)]
@@ -188,6 +188,7 @@ def _look_at_filling(scene: Scene, place: Storage) -> SlowLook:
         (f"/storage/{place.storage}",),
         "Datastore.Audit",
         is_reachable=place.status == _AVAILABLE,
+        is_of_storage=True,
     )
 
 
@@ -203,17 +204,11 @@ def _see_filling(scene: Scene, place: Storage) -> Sight:
     if forecast is None or not forecast.is_sure or place.used_share >= scene.limits.full:
         return Sight()
     seconds = forecast.seconds or 0.0
-    where = place.storage if place.is_shared else f"{place.storage} on {place.node}"
-    subject = (
-        f"storage/{place.storage}"
-        if place.is_shared
-        else (f"storage/{place.node}/{place.storage}")
-    )
     finding = Finding(
         "storage.filling",
         "warn",
-        subject,
-        f"{where} will be full in {format_duration(seconds)} at the present rate",
+        place.subject,
+        f"{place.label} will be full in {format_duration(seconds)} at the present rate",
         api_path("nodes", place.node, "storage", place.storage, "rrddata"),
         f"pve storage show {place.storage}",
     )

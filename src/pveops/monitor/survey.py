@@ -72,9 +72,7 @@ def survey(
         return Survey(*lost(look, now), memory)
     scene = _set_scene(client, look, now, limits)
     looks = list_slow_looks(scene)
-    gone = scene.inventory.nodes_not_online
-    online = [each for each in looks if each.is_reachable and each.node not in gone]
-    allowed = [each for each in online if _is_allowed(each, scene.permissions)]
+    allowed, denied = _sort_out(scene, looks)
     due = [each for each in allowed if is_whole or each.is_due(memory.parts.get(each.key), now)]
     spent = look.requests
     is_configured_read = any(needs_configured(each.key) for each in due)
@@ -88,9 +86,37 @@ def survey(
     )
     again = {each.key: each for each in list_slow_looks(scene)}
     parts = _read_parts([again[each.key] for each in due], looks, memory.parts, now)
-    denied = [each for each in online if each not in allowed]
     blind = (*blind_spots(look), *_blind(scene, looks, denied, parts, notes))
     return Survey(_judge_all(look, scene, parts, notes), blind, Memory(parts, notes))
+
+
+def recall(client: Client, look: Look, now: int, limits: Limits, memory: Memory) -> Survey:
+    """What a fast look comes to with what the slow ones saw before; nothing is asked."""
+    scene = _set_scene(client, look, now, limits)
+    looks = list_slow_looks(scene)
+    allowed, denied = _sort_out(scene, looks)
+    parts = {each.key: memory.parts[each.key] for each in looks if each.key in memory.parts}
+    there = {guest.vmid for guest in scene.inventory.guests}
+    notes = {vmid: note for vmid, note in memory.notes.items() if vmid in there}
+    never = _tell_never([each for each in allowed if each.key not in parts])
+    blind = (*blind_spots(look), *never, *_blind(scene, looks, denied, parts, notes))
+    return Survey(_judge_all(look, scene, parts, notes), blind, memory)
+
+
+def _tell_never(looks: list[SlowLook]) -> Iterator[str]:
+    whats = dict.fromkeys(each.what for each in looks if not each.is_of_storage)
+    courses = sum(each.is_of_storage for each in looks)
+    told = (*whats, f"courses of {courses} storages") if courses else tuple(whats)
+    if told:
+        yield f"not looked at yet: {', '.join(told)} (pve monitor run)"
+
+
+def _sort_out(scene: Scene, looks: tuple[SlowLook, ...]) -> tuple[list[SlowLook], list[SlowLook]]:
+    """Of what can be looked at now: what the token may see, and what it may not."""
+    gone = scene.inventory.nodes_not_online
+    online = [each for each in looks if each.is_reachable and each.node not in gone]
+    allowed = [each for each in online if _is_allowed(each, scene.permissions)]
+    return allowed, [each for each in online if each not in allowed]
 
 
 def _set_scene(client: Client, look: Look, now: int, limits: Limits) -> Scene:

@@ -369,7 +369,7 @@ def check_together(every: Sequence[RunFacts]) -> Iterator[Finding]:
         storage = facts.storage
         if storage is None or not storage.has_figures or storage.type == "pbs":
             continue
-        place = storage.storage if storage.is_shared else f"{storage.storage} of {storage.node}"
+        place = storage.label
         free[place] = storage.total_bytes - storage.used_bytes
         sizes = [each.size_bytes for each in facts.existing or ()]
         wanted[place] = wanted.get(place, 0) + (sizes[-1] if sizes else 0)

@@ -171,27 +171,27 @@ def _check_ha(guest: Guest) -> Iterator[Finding]:
 def _check_storages(health: Health, limits: Limits) -> Iterator[Finding]:
     seen: set[str] = set()
     for storage in health.view.inventory.storages:
-        where = storage.storage if storage.is_shared else f"{storage.storage} on {storage.node}"
-        subject = f"storage/{storage.node}/{storage.storage}"
         if storage.status != "available" and storage.node not in (
             health.view.inventory.nodes_not_online
         ):
             yield Finding(
                 "storage.not-available",
                 "block",
-                subject,
+                # Of a shared storage, too, one node may not reach it while the others do.
+                f"storage/{storage.node}/{storage.storage}",
                 f"{storage.storage} is {storage.status} on {storage.node}",
                 remedy=f"pve storage show {shell_word(storage.storage)}",
             )
-        if where in seen or storage.used_share < limits.nearly_full:
+        if storage.subject in seen or storage.used_share < limits.nearly_full:
             continue
-        seen.add(where)
-        free = max(0, storage.total_bytes - storage.used_bytes)
+        seen.add(storage.subject)
+        used = format_percent(storage.used_share)
+        free = format_bytes(max(0, storage.total_bytes - storage.used_bytes))
         yield Finding(
             "storage.full" if storage.used_share >= limits.full else "storage.nearly-full",
             "block" if storage.used_share >= limits.full else "warn",
-            f"storage/{storage.storage}" if storage.is_shared else subject,
-            f"{where} is {format_percent(storage.used_share)} full, {format_bytes(free)} free",
+            storage.subject,
+            f"{storage.label} is {used} full, {free} free",
             remedy=f"pve storage content {shell_word(storage.storage)}"
             + ("" if storage.is_shared else f" --node {storage.node}"),
         )
@@ -208,7 +208,7 @@ def _check_tasks(health: Health) -> Iterator[Finding]:
             latest[key] = task
     for task in sorted(latest.values(), key=lambda each: -each.upid.starttime):
         ended = task.endtime or task.upid.starttime
-        if health.now - ended > _RECENT_S or _is_good(task.exitstatus):
+        if health.now - ended > _RECENT_S or not task.has_failed:
             continue
         about = f" of {task.upid.id}" if task.upid.id else ""
         yield Finding(
@@ -221,10 +221,6 @@ def _check_tasks(health: Health) -> Iterator[Finding]:
             f"{task.exitstatus[:_MAX_TEXT]}",
             remedy=f"pve task log {task.upid}",
         )
-
-
-def _is_good(exitstatus: str) -> bool:
-    return exitstatus in {"OK", ""} or exitstatus.startswith("WARNINGS: ")
 
 
 def _check_onboot(health: Health) -> Iterator[Finding]:

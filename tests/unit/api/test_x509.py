@@ -47,13 +47,14 @@ def test_what_is_no_certificate_is_told_so(data: bytes) -> None:
         read_certificate(data)
 
 
-@given(data=st.data())
-def test_a_damaged_certificate_does_no_harm(data: st.DataObject, leaf: Certificate) -> None:
-    der = bytearray(ssl.PEM_cert_to_DER_cert(leaf.pem))
-    at = data.draw(st.integers(0, len(der) - 1))
-    der[at] = data.draw(st.integers(0, 255))
-    try:
-        facts = read_certificate(bytes(der))
-    except TlsError:
-        return
-    assert len(facts.fingerprint) == 95
+@pytest.mark.parametrize("value", [0, 1, 0x7F, 0x80, 0x84, 0xFF])
+def test_a_damaged_certificate_does_no_harm(value: int, leaf: Certificate) -> None:
+    whole = ssl.PEM_cert_to_DER_cert(leaf.pem)
+    for at in range(len(whole)):
+        der = bytearray(whole)
+        der[at] = value
+        try:
+            facts = read_certificate(bytes(der))
+        except TlsError:
+            continue
+        assert len(facts.fingerprint) == 95
