@@ -84,7 +84,7 @@ export class Commands {
   }
 }
 
-/** By these `pve` knows that an agent asks, and records on whose behalf. */
+/** By these `pve` knows that an agent asks, whether anybody waits for it, and on whose behalf. */
 function marksOf(context) {
   const marks = { OPENCLAW_SHELL: "plugin" };
   if (context?.sessionKey) {

@@ -7,7 +7,7 @@
 import { Approvals } from "./approvals.js";
 import { Commands } from "./commands.js";
 import { makeReceipt } from "./receipt.js";
-import { isUnattended, textOf } from "./talk.js";
+import { textOf } from "./talk.js";
 
 const ARGS = {
   type: "array",
@@ -46,8 +46,7 @@ export default {
       parameters: parameters({ args: ARGS, reason: REASON }, ["args", "reason"]),
       execute: async (_id, { args, reason }) => {
         const before = ["--no-code", "--reason", reason];
-        const unattended = isUnattended(context) ? ["--unattended"] : [];
-        return textOf(await commands.pve([...before, ...unattended, ...args], { context }));
+        return textOf(await commands.pve([...before, ...args], { context }));
       },
     }), { name: "pve_plan" });
 

@@ -1,7 +1,6 @@
 // How a command's answer reaches the model.
 
 const MAX_CHARS = 30_000;
-const SCHEDULED = /:(cron|subagent|heartbeat|hook)(:|$)/;
 
 /** stdout is the answer, stderr what else was said; the exit code where it is not 0. */
 export function textOf({ stdout, stderr, code, signal }) {
@@ -16,9 +15,4 @@ export function textOf({ stdout, stderr, code, signal }) {
     text += `\n(exit ${code})`;
   }
   return { content: [{ type: "text", text: text || "(no output)" }], details: { exitCode: code } };
-}
-
-/** Whether nobody waits for this turn: then more consent is needed. */
-export function isUnattended(context) {
-  return SCHEDULED.test(String(context?.sessionKey ?? ""));
 }

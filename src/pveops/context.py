@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -23,6 +24,9 @@ only ever takes convenience away."""
 _OF_OWNERS_TOO = frozenset({"OPENCLAW_STATE_DIR"})
 """Set for the agent's shell, and by owners who keep OpenClaw's state elsewhere."""
 
+_SCHEDULED = re.compile(r":(?:cron|subagent|heartbeat|hook)(?::|$)")
+"""In OpenClaw's session keys: nobody waits for such a turn. Its plugin passes the key on."""
+
 _ASSERTED = ("OPENCLAW_CHANNEL_CONTEXT", "OPENCLAW_SESSION_KEY", "OPENCLAW_AGENT_ID")
 
 
@@ -34,8 +38,8 @@ def is_agents_shell(environ: Mapping[str, str]) -> bool:
 class Actor(NamedTuple):
     """Who asks, as far as this machine can tell.
 
-    kind: `person` only at a terminal without an agent's marks; `unattended` when a schedule
-        says so; `agent` otherwise.
+    kind: `person` only at a terminal without an agent's marks; `unattended` when a schedule, or
+        OpenClaw's session, says so; `agent` otherwise.
     """
 
     kind: ActorKind
@@ -65,7 +69,7 @@ def identify_actor(
 
     marked = any(environ.get(name) for name in _AGENT_MARKERS)
     kind: ActorKind = "person" if has_terminal and not marked else "agent"
-    if is_unattended:
+    if is_unattended or _SCHEDULED.search(environ.get("OPENCLAW_SESSION_KEY", "")):
         kind = "unattended"
     try:
         user = getpass.getuser()

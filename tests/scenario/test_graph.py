@@ -209,3 +209,7 @@ def test_text_needs_nothing_heavy(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_graph_in_text_is_a_look(tmp_path: Path) -> None:
+    assert run_line(make_world(tmp_path), tmp_path, "pve --look-only graph guest web01").code == 0

@@ -34,6 +34,22 @@ def test_openclaw_gets_a_command_that_calls_no_model(tmp_path: Path) -> None:
     assert words[-5:] == ["--announce", "--channel", "telegram", "--to", "1234"]
 
 
+def test_the_script_that_wakes_is_written_when_it_is_applied_and_not_before(
+    tmp_path: Path,
+) -> None:
+    words = "--for openclaw --channel telegram --target 1234 --wake"
+    out = install(tmp_path, words).out.splitlines()
+    assert out[1] == "pve openclaw wake-script --profile home"
+    options = shlex.split(out[2])
+    script = Path(options[options.index("--trigger-script") + 1])
+    assert not script.exists()
+    written = run_line(make_world(tmp_path), tmp_path, out[1])
+    assert written.code == 0, written.out
+    assert "LOOK" in script.read_text()
+    again = run_line(make_world(tmp_path), tmp_path, out[1])
+    assert again.out.startswith("already so: ")
+
+
 def test_openclaw_is_asked_once_for_each_apply(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +80,9 @@ def test_systemd_units_are_written_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert "SuccessExitStatus=20 21" in service
     assert f'Environment="PVE_HOME={tmp_path}"' in service
     assert "OnUnitActiveSec=5min" in (folder / "pve-monitor-home.timer").read_text()
+    told = install(tmp_path, "--for systemd").out
+    assert "! the profile names nobody to tell" in told
+    assert "next: loginctl enable-linger" in told
 
 
 def test_cron_gets_a_line_to_put_in(tmp_path: Path) -> None:

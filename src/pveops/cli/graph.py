@@ -179,7 +179,7 @@ def _graph(
     out: str,
     replace: bool,
 ) -> Answer:
-    from pveops.cli.outfile import PICTURE, check_free, choose_path
+    from pveops.cli.outfile import PICTURE, claim_path
     from pveops.domain.inventory import read_inventory
     from pveops.monitor.chart import format_range, make_chart
 
@@ -188,11 +188,7 @@ def _graph(
     subjects = choose(read_inventory(call.wiring.reader))
     _check_count(subjects, chosen)
     name = f"pve-{chosen.name}-{'-'.join(each.label for each in subjects[:2])}"
-    if out and call.served is not None:
-        raise UsageError(call.served.no_files, hint="without --out: blocks in text")
-    path = choose_path(out, PICTURE, name) if out else None
-    if path is not None:
-        check_free(path, PICTURE, may_replace=replace)
+    path = claim_path(call, out, PICTURE, name, may_replace=replace) if out else None
     measured = _read(call, subjects, span, peak=peak)
     end = int(call.wiring.reader.server_time())
     pairs = [(each.label, found) for each, found in zip(subjects, measured, strict=True)]

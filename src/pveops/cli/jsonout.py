@@ -11,6 +11,8 @@ that others wrote stands under `untrusted` only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -20,11 +22,15 @@ from pveops.redact import redact, redact_value
 
 _MAX_CHARS = 12_000
 _MAX_FULL_CHARS = 400_000
+_FEWER = (200, 60, 20, 6, 2)
+"""So many of each list, one after the other, until it fits."""
+_LETTERS = 100
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-def render_json(answer: Answer) -> str:
-    """The envelope on one line."""
-    members = _envelope(answer)
+def render_json(answer: Answer, cut: Mapping[str, Any] = _NOTHING) -> str:
+    """The envelope on one line. cut: what was left out of `data` before."""
+    members = _envelope(answer, cut)
     text = msgspec.json.encode(members).decode()
     if redact(text) != text:
         # Only now the slow way, member by member: cutting in the encoded text could break it.
@@ -33,7 +39,7 @@ def render_json(answer: Answer) -> str:
 
 
 def render_short_json(answer: Answer, *, is_full: bool) -> str:
-    """The envelope with no more rows of its list than fit; `truncated` tells how many there are.
+    """The envelope with as much of its lists as fits; `truncated` tells how much there is.
 
     For callers that are given it unasked. Whoever asks for the full answer gets far more.
     """
@@ -42,10 +48,46 @@ def render_short_json(answer: Answer, *, is_full: bool) -> str:
     while len(text) > limit and shown is not None and shown.rows and answer.data is None:
         answer = limit_listing(answer, len(shown.rows) * limit // len(text) * 9 // 10)
         text, shown = render_json(answer), answer.listing
+    if answer.data is not None:
+        whole = msgspec.to_builtins(answer.data, str_keys=True)
+        for most in _FEWER:
+            if len(text) <= limit:
+                break
+            cut: dict[str, Any] = {}
+            text = render_json(answer._replace(data=_shorten(whole, most, "", cut)), cut)
+        if len(text) > limit:
+            nothing = {"data": {"shown": 0, "total": len(text)}}
+            text = render_json(answer._replace(data=None, blocks=()), nothing)
     return text
 
 
-def _envelope(answer: Answer) -> dict[str, Any]:
+def _shorten(value: Any, most: int, path: str, cut: dict[str, Any]) -> Any:
+    """The first `most` of each list, and of a text so many characters for each.
+
+    cut: by path what was left out, `lines.points` for every `points` in `lines`.
+    """
+    if isinstance(value, dict):
+        return {
+            key: _shorten(item, most, f"{path}.{key}".lstrip("."), cut)
+            for key, item in value.items()
+        }
+    if isinstance(value, str) and len(value) > most * _LETTERS:
+        _note_cut(cut, path, most * _LETTERS, len(value))
+        return value[: most * _LETTERS] + "…"
+    if not isinstance(value, list):
+        return value
+    if len(value) > most:
+        _note_cut(cut, path, most, len(value))
+    return [_shorten(item, most, path, cut) for item in value[:most]]
+
+
+def _note_cut(cut: dict[str, Any], path: str, shown: int, total: int) -> None:
+    """Of several under one path, that of which the most was left out."""
+    if path not in cut or cut[path]["total"] < total:
+        cut[path] = {"shown": shown, "total": total}
+
+
+def _envelope(answer: Answer, cut: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
     members: dict[str, Any] = {
         "ok": answer.ok,
         "operation": answer.operation,
@@ -58,7 +100,7 @@ def _envelope(answer: Answer) -> dict[str, Any]:
         "findings": list(answer.findings),
         "error": answer.error,
         "next": list(answer.next),
-        "truncated": _truncated(answer),
+        "truncated": dict(cut) or _truncated(answer),
     }
     members |= {
         name: value for name, value in optional.items() if value is not None and value != []

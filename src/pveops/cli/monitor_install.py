@@ -9,6 +9,7 @@ import click
 
 from pveops.cli.answer import Answer, Lines
 from pveops.cli.call import Call
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Command
 from pveops.errors import UsageError
 
@@ -106,21 +107,25 @@ def _openclaw(
     wakes: bool,
     is_applied: bool,
 ) -> Answer:
-    from pveops.cli.openclaw import make_look, refuse_agents
+    from pveops.cli.openclaw import make_look, refuse_agents, write_script
     from pveops.openclaw.host import Host
     from pveops.openclaw.jobs import job_words
 
     if not all(person):
         raise UsageError("whom shall OpenClaw tell?", hint="--channel telegram --target ID")
-    words = job_words(make_look(call, name, every, person, wakes=wakes))
+    look = make_look(call, name, every, person, wakes=wakes)
+    words = job_words(look)
     if not is_applied:
         command = ["openclaw", *words]
+        before = (f"pve openclaw wake-script --profile {shlex.quote(name)}",) if wakes else ()
         return Answer(
-            "one command, for OpenClaw's gateway to be running",
-            data={"command": command},
-            blocks=(Lines((shlex.join(command),)),),
+            f"{count_of(1 + len(before), 'command')}, for OpenClaw's gateway to be running",
+            data={"command": command, "before": list(before)},
+            blocks=(Lines((*before, shlex.join(command))),),
         )
     refuse_agents(call, "gives itself a regular job")
+    if wakes:
+        write_script(look)
     told = Host().read(words)
     if told.get("created") is False and told.get("updated") is False:
         return Answer("already so: OpenClaw looks", next=("openclaw cron list",))
@@ -139,22 +144,34 @@ def _systemd(call: Call, name: str, minutes: int, *, is_applied: bool) -> Answer
         ),
         folder / f"pve-monitor-{name}.timer": _TIMER.format(minutes=minutes),
     }
+    timer = f"pve-monitor-{name}.timer"
     next_ = (
-        f"systemctl --user daemon-reload && systemctl --user enable --now pve-monitor-{name}.timer"
+        f"systemctl --user daemon-reload && systemctl --user enable --now {timer}",
+        "loginctl enable-linger   # else it looks only while you are logged in",
     )
+    nobody = _warn_of_nobody(call)
     if not is_applied:
         lines = [f"# {path}\n{text}" for path, text in units.items()]
-        return Answer("two units", blocks=(Lines(tuple(lines)),), next=(next_,))
+        return Answer("two units", blocks=(Lines((*nobody, *lines)),), next=next_)
     folder.mkdir(parents=True, exist_ok=True)
     before = [path.read_text() if path.exists() else "" for path in units]
     for path, text in units.items():
         path.write_text(text)
     is_new = before != list(units.values())
     return Answer(
-        f"{'written to' if is_new else 'they are already in'} {folder}",
+        f"{'written to' if is_new else 'they are already in'} {folder}; not begun yet",
         changed=is_new,
-        next=(next_,),
+        blocks=(Lines(nobody),),
+        next=next_,
     )
+
+
+def _warn_of_nobody(call: Call) -> tuple[str, ...]:
+    from pveops.config.profiles import choose_profile
+
+    if choose_profile(call.wiring.paths, call.options.profile)[1].consent.is_set:
+        return ()
+    return ("! the profile names nobody to tell: docs/howto/messages.md",)
 
 
 def _look(call: Call, name: str, *more: str) -> list[str]:

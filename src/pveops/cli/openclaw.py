@@ -73,6 +73,7 @@ def setup(
     name, profile = choose_profile(call.wiring.paths, call.options.profile)
     known = profile.consent.openclaw_channel, profile.consent.openclaw_target
     channel, target = (channel, target) if target else known
+    has_broker = bool(profile.broker_socket)
     wish = Wish(
         pve=call.program_file,
         agent=agent,
@@ -80,8 +81,10 @@ def setup(
         profile=call.options.profile,
         channel=channel,
         target=target,
-        plugin_folder="" if without_plugin else str(_plugin_folder(call)),
+        # The plugin signs with a key of the agent's account, and the broker takes none of that.
+        plugin_folder="" if without_plugin or has_broker else str(_plugin_folder(call)),
         keeps_exec_mode=keep_exec_mode,
+        has_broker=has_broker,
         look=make_look(call, name, every, (channel, target), wakes=wake) if target else None,
     )
     host = Host()
@@ -126,7 +129,13 @@ def _own(call: Call, wish: Wish) -> Own:
         told=(consent.openclaw_channel, consent.openclaw_target),
         has_key=call.wiring.paths.approval_key_file.exists(),
         has_skill=not wish.plugin_folder and _has_skill(call),
+        has_script=wish.look is not None and _has_script(wish.look),
     )
+
+
+def _has_script(look: Look) -> bool:
+    file = Path(look.script_file)
+    return bool(look.script_file) and file.is_file() and file.read_text("utf-8") == look.script
 
 
 def _has_skill(call: Call) -> bool:
@@ -187,9 +196,8 @@ def _plugin_folder(call: Call) -> Path:
 def make_look(
     call: Call, profile: str, every: str, person: tuple[str, str], *, wakes: bool
 ) -> Look:
-    """The monitor's regular look; the script that wakes the agent is written, if it is wanted."""
+    """The monitor's regular look; nothing is written."""
     from pveops.cli.monitor_install import read_minutes
-    from pveops.config.paths import write_private_file
     from pveops.openclaw.jobs import Look
 
     look = Look(
@@ -200,13 +208,18 @@ def make_look(
         target=person[1],
         home=call.environ.get("PVE_HOME", ""),
     )
-    if not wakes:
-        return look
     file = call.wiring.paths.state_dir / f"openclaw-watch-{profile}.js"
-    look = look._replace(script_file=str(file))
-    if not file.exists() or file.read_text(encoding="utf-8") != look.script:
-        write_private_file(file, look.script.encode())
-    return look
+    return look._replace(script_file=str(file)) if wakes else look
+
+
+def write_script(look: Look) -> bool:
+    """Put the script that wakes the agent where its job looks for it; whether it was not so."""
+    from pveops.config.paths import write_private_file
+
+    if _has_script(look):
+        return False
+    write_private_file(Path(look.script_file), look.script.encode())
+    return True
 
 
 def _take(call: Call, host: Host, step: Step, done: int, total: int) -> None:
@@ -224,14 +237,21 @@ def _take(call: Call, host: Host, step: Step, done: int, total: int) -> None:
 
 
 def _run_pve(call: Call, step: Step) -> None:
-    ended = subprocess.run(
-        [call.program_file, *step.words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_STEP_S,
-        check=False,
-    )
+    try:
+        ended = subprocess.run(
+            [call.program_file, *step.words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_STEP_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"it took more than {_STEP_S} s", hint=step.command) from None
+    except OSError as error:
+        text = f"{call.program_file} cannot be run: {error.strerror}"
+        raise ConfigError(text, hint=step.command) from None
     if ended.returncode != 0:
         raise ConfigError(f"{ended.stdout.strip()[:300]}", hint=step.command)
 
@@ -253,6 +273,21 @@ def plugin(call: Call, folder: Path) -> Answer:
     install = f"openclaw plugins install {place} --force --accept-capabilities"
     told = "done: the plugin is in" if changed else "already so: the plugin is in"
     return Answer(f"{told} {place}", changed=changed, data={"folder": str(place)}, next=(install,))
+
+
+@group.command("wake-script", operation="openclaw.wake-script")
+@click.pass_obj
+def wake_script(call: Call) -> Answer:
+    """Write the script by which the monitor's news wake the agent; a job of OpenClaw's runs it."""
+    from pveops.config.profiles import choose_profile
+
+    refuse_agents(call, "writes what wakes it")
+    name, _ = choose_profile(call.wiring.paths, call.options.profile)
+    look = make_look(call, name, "5m", ("", ""), wakes=True)
+    changed = write_script(look)
+    told = f"{'done' if changed else 'already so'}: the script is {look.script_file}"
+    next_ = ("pve openclaw setup --wake",)
+    return Answer(told, changed=changed, data={"file": look.script_file}, next=next_)
 
 
 @group.command(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.errors import ExistsError, UsageError
+
+if TYPE_CHECKING:
+    from pveops.cli.call import Call
 
 
 class FileKind(NamedTuple):
@@ -24,6 +27,20 @@ PAGE = FileKind(
     "HTML page", ".html", b"<!doctype html>", b'<meta name="generator" content="pveops">'
 )
 _HEAD_BYTES = 4096
+
+
+def claim_path(call: Call, text: str, kind: FileKind, name: str, *, may_replace: bool) -> Path:
+    """The file that is meant, which may be written. Raises UsageError, ExistsError."""
+    if call.served is not None:
+        raise UsageError(call.served.no_files, hint="without the file: the text")
+    if call.options.is_look_only:
+        raise UsageError(
+            "a file is more than a look, and only looking is allowed here",
+            hint="without the file: the text",
+        )
+    path = choose_path(text, kind, name)
+    check_free(path, kind, may_replace=may_replace)
+    return path
 
 
 def choose_path(text: str, kind: FileKind, name: str) -> Path:

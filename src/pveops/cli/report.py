@@ -42,17 +42,14 @@ def command(call: Call, since: str, html: str, replace: bool, tell: bool) -> Ans
     Nothing is changed, and no alert counts as told. What could not be seen is told as such.
     Forecasts and backups are as of now; see `pve backup audit` for what a digest does not look at.
     """
-    from pveops.cli.outfile import PAGE, check_free, choose_path
+    from pveops.cli.outfile import PAGE, claim_path
     from pveops.monitor.digest_text import judge_digest, tell_digest
 
     span = _span(since)
     if tell and (call.served is not None or call.options.is_look_only):
         raise UsageError("a message to the person is more than a look", hint="without --tell")
-    if html and call.served is not None:
-        raise UsageError(call.served.no_files, hint="without --html: the text")
-    path = choose_path(html, PAGE, f"pve-report-{since}") if html else None
-    if path is not None:
-        check_free(path, PAGE, may_replace=replace)
+    name = f"pve-report-{since}"
+    path = claim_path(call, html, PAGE, name, may_replace=replace) if html else None
     sender = _sender(call) if tell else None
     try:
         digest = _digest(call, span)

@@ -28,7 +28,7 @@ NOT_SERVED = _FILES | {
     *(f"mcp.{verb}" for verb in ("serve", "tools")),
     *(f"monitor.{verb}" for verb in ("run", "install", "export")),
     *(f"secrets.{verb}" for verb in ("add", "status", "rotate")),
-    *(f"openclaw.{verb}" for verb in ("setup", "plugin", "tell")),
+    *(f"openclaw.{verb}" for verb in ("setup", "plugin", "tell", "wake-script")),
     *(f"skill.{verb}" for verb in ("install", "check")),
     "completion",
     "init",

@@ -49,6 +49,7 @@ class Look(NamedTuple):
         """The script that wakes the agent."""
         given = {
             "pve": shlex.quote(self.pve),
+            "quiet": QUIET,
             "profile": shlex.join(("--profile", self.profile)),
             "env": {"PVE_HOME": self.home} if self.home else {},
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from pveops.config.folders import Content, put_folder
 from pveops.config.guest_templates import find_skill_folder
 from pveops.errors import ConfigError
+from pveops.openclaw.steps import PLUGIN
 
 _MARK = "openclaw.plugin.json"
 
@@ -40,7 +42,7 @@ def write_plugin(folder: Path) -> bool:
 
     Raises ConfigError for a folder that holds something else.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / _MARK).is_file():
+    if folder.exists() and any(folder.iterdir()) and _id_of(folder) != PLUGIN:
         raise ConfigError(f"{folder} holds something else", hint="name a folder of its own")
     if is_same(folder):
         return False
@@ -50,6 +52,15 @@ def write_plugin(folder: Path) -> bool:
     }
     put_folder(folder, contents, "the plugin")
     return True
+
+
+def _id_of(folder: Path) -> str:
+    """By which OpenClaw knows the plugin that lies there; empty: there is none."""
+    try:
+        manifest = json.loads((folder / _MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(manifest.get("id") or "") if isinstance(manifest, dict) else ""
 
 
 def _walk(folder: Path) -> Iterator[Path]:

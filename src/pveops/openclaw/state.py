@@ -19,6 +19,7 @@ class Own(NamedTuple):
     has_key: bool = False
     has_skill: bool = False
     """Whether the skill lies in OpenClaw's workspace as it is now."""
+    has_script: bool = False
 
 
 def read_state(host: Host, wish: Wish, own: Own) -> State:
@@ -33,6 +34,7 @@ def read_state(host: Host, wish: Wish, own: Own) -> State:
         has_key=own.has_key,
         has_skill=own.has_skill,
         told=own.told,
+        has_script=own.has_script,
         has_job=wish.look is not None and _has_job(host, wish.look),
     )
 

@@ -15,8 +15,9 @@ from pveops.openclaw.jobs import Look, job_words
 
 PLUGIN = "pveops"
 SKILL = "proxmox"
-_ASKING = frozenset({"ask", "allowlist", "deny", "auto"})
-"""Modes of `tools.exec` in which not every command runs unasked."""
+_HOLDING = frozenset({"ask", "allowlist", "deny"})
+"""Modes of `tools.exec` in which no command that is not on the list runs without a person; in
+`auto` a model decides, in `full` nobody."""
 
 Program = Literal["openclaw", "pve"]
 
@@ -37,6 +38,8 @@ class Wish(NamedTuple):
     plugin_folder: str = ""
     """Where the plugin is put together; empty: without the plugin."""
     keeps_exec_mode: bool = False
+    has_broker: bool = False
+    """Codes go the broker's way; it is not told here whom it sends them to."""
     look: Look | None = None
     """The monitor's regular look; None: without one."""
 
@@ -57,6 +60,8 @@ class State(NamedTuple):
     """Whether the skill lies in the workspace as it is now."""
     told: tuple[str, str] = ("", "")
     """The profile's channel and target."""
+    has_script: bool = False
+    """Whether the script that wakes the agent lies where the job looks for it, as it is now."""
     has_job: bool = False
     """Whether the monitor's job is there, as far as OpenClaw told."""
 
@@ -141,12 +146,12 @@ def _exec_steps(wish: Wish, state: State) -> Iterator[Step]:
             "ask about every command that is not allowed ahead, pve-apply among them",
             "openclaw",
             ("config", "set", "tools.exec.mode", "ask"),
-            state.exec_mode in _ASKING,
+            state.exec_mode in _HOLDING,
         )
 
 
 def _message_steps(wish: Wish, state: State) -> Iterator[Step]:
-    if wish.target:
+    if wish.target and not wish.has_broker:
         words = ("openclaw", "tell", wish.channel, wish.target)
         yield Step(
             "send codes and alerts to the person",
@@ -157,6 +162,9 @@ def _message_steps(wish: Wish, state: State) -> Iterator[Step]:
 
 
 def _job_steps(wish: Wish, state: State) -> Iterator[Step]:
+    if wish.look is not None and wish.look.script_file:
+        script = ("openclaw", "wake-script", "--profile", wish.look.profile)
+        yield Step("write the script that wakes the agent", "pve", script, state.has_script)
     if wish.look is not None:
         words = job_words(wish.look)
         yield Step("look at the cluster regularly", "openclaw", words, state.has_job)

@@ -13,7 +13,7 @@ async function pve(words) {
 }
 
 const before = trigger.state ?? {};
-const look = await pve("monitor run --if-quiet NO_REPLY");
+const look = await pve(`monitor run --if-quiet ${LOOK.quiet}`);
 const told = await pve(`monitor history --limit ${MAX_EVENTS} --json`);
 
 let events, last;

@@ -42,6 +42,25 @@ def test_a_list_that_is_too_long_to_be_given_unasked_is_cut_and_says_so():
     assert render_short_json(short, is_full=False) == render_json(short)
 
 
+def test_data_that_is_too_long_to_be_given_unasked_is_cut_and_says_so():
+    points = [[at, 0.5] for at in range(9_000)]
+    lines = [{"label": "a", "points": points}, {"label": "b", "points": points[:70]}]
+    answer = Answer("v", data={"unit": "share", "lines": lines, "text": "x" * 90_000})
+    text = render_short_json(answer, is_full=False)
+    envelope = json.loads(text)
+    assert len(text) <= 12_000
+    assert envelope["data"]["unit"] == "share"
+    shown = len(envelope["data"]["lines"][0]["points"])
+    assert 0 < shown < 9_000
+    assert envelope["data"]["lines"][0]["points"] == points[:shown]
+    assert envelope["truncated"]["lines.points"] == {"shown": shown, "total": 9_000}
+    assert envelope["truncated"]["text"]["total"] == 90_000
+    wide = answer._replace(data={f"key-{number}": number for number in range(9_000)})
+    assert len(render_short_json(wide, is_full=False)) <= 12_000
+    short = answer._replace(data={"unit": "share"})
+    assert render_short_json(short, is_full=False) == render_json(short)
+
+
 def test_the_codes_of_errors_and_findings_are_not_taken_for_secrets():
     finding = Finding("guest.locked", "block", "vm/1", "locked")
     answer = Answer("v", code=9, findings=(finding,), error={"code": "E_LOCKED", "message": "m"})

@@ -48,3 +48,11 @@ def test_no_code_goes_out_for_a_caller_that_asks_the_person_itself(cli):
 
 def test_a_report_that_is_sent_is_more_than_a_look(cli):
     assert cli.run("pve --look-only report --tell").code == 2
+
+
+def test_a_file_is_more_than_a_look(cli, tmp_path):
+    for words in (f"report --html {tmp_path}", f"graph guest web01 --out {tmp_path}"):
+        outcome = cli.run(f"pve --look-only {words}")
+        assert outcome.code == 2
+        assert "a file is more than a look" in outcome.out
+        assert not list(tmp_path.glob("*.html")) + list(tmp_path.glob("*.png"))

@@ -39,6 +39,15 @@ def test_a_file_that_was_changed_is_put_right_and_strangers_go(tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize("manifest", ['{"id": "another"}', "[]", "no json", ""])
+def test_another_plugin_is_left_alone(manifest: str, tmp_path: Path) -> None:
+    (tmp_path / "openclaw.plugin.json").write_text(manifest)
+    (tmp_path / "index.js").write_text("mine")
+    with pytest.raises(ConfigError, match="holds something else"):
+        write_plugin(tmp_path)
+    assert (tmp_path / "index.js").read_text() == "mine"
+
+
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("mine")
     with pytest.raises(ConfigError, match="holds something else"):

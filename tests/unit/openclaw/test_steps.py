@@ -79,8 +79,26 @@ def test_without_the_plugin_the_skill_is_put_in_place_once() -> None:
     assert left(DONE._replace(has_skill=True), wish) == []
 
 
-def test_a_stricter_exec_mode_is_left_alone() -> None:
-    assert left(DONE._replace(exec_mode="deny")) == []
+@pytest.mark.parametrize("mode", ["deny", "allowlist"])
+def test_a_stricter_exec_mode_is_left_alone(mode: str) -> None:
+    assert left(DONE._replace(exec_mode=mode)) == []
+
+
+@pytest.mark.parametrize("mode", ["auto", "full", ""])
+def test_a_mode_in_which_no_person_is_asked_is_changed(mode: str) -> None:
+    assert left(DONE._replace(exec_mode=mode)) == ["openclaw config set tools.exec.mode ask"]
+
+
+def test_a_brokers_codes_are_not_told_where_to_go() -> None:
+    wish = WISH._replace(has_broker=True, plugin_folder="")
+    fresh = State(has_skill=True)
+    assert not [each for each in left(fresh, wish) if "tell" in each or "approval-key" in each]
+
+
+def test_the_script_that_wakes_is_a_step_of_its_own() -> None:
+    wish = WISH._replace(look=LOOK._replace(script_file="/srv/watch.js"))
+    assert left(DONE, wish) == ["pve openclaw wake-script --profile home"]
+    assert left(DONE._replace(has_script=True), wish) == []
 
 
 def row(look: Look = LOOK, **changed: object) -> dict[str, object]:
