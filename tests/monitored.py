@@ -12,7 +12,7 @@ from pveops.monitor.survey import Survey, survey
 from pveops.operations.limits import LIMITS
 from pveops.sim.guest import Guest, Process
 from pveops.sim.ha import Resource, add_resource
-from pveops.sim.hardware import DAY_S, Disk, Load, ZfsPool, package_row
+from pveops.sim.hardware import Disk, Load, ZfsPool, package_row
 from pveops.sim.membership import power_off_node
 from pveops.sim.model import Cluster, Node
 from pveops.sim.seeds import Seed
@@ -32,6 +32,7 @@ from pveops.sim.storage import Backing
 from pveops.sim.tasks import start_task
 from pveops.sim.timeline import Timeline
 from pveops.sim.version import VERSIONS, Version
+from pveops.units import DAY_S
 from tests.world import START, World, join_world
 
 Told = set[tuple[str, str]]

@@ -29,6 +29,8 @@ def graph(world: World, folder: Path, words: str) -> Outcome:
         "guest dns01 --metric rootfs --since 30d",
         "guest 103 --metric disk --peak --since 3h",
         "node pve1 pve2 pve3 --metric load",
+        "node pve1 --metric memused",
+        "guest 103 --metric diskread",
         "node pve1 --metric swap --since 200d",
         "storage backups --since 30d",
         "storage local",

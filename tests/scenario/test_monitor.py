@@ -132,3 +132,20 @@ def test_that_a_problem_is_known_only_a_person_says(tmp_path: Path) -> None:
     refused = run_line(world, tmp_path, f"pve monitor ack {problem}")
     assert refused.code == 4
     assert "for a person at a terminal to say" in refused.out
+
+
+def test_status_says_what_is_known_of_an_alert_and_what_seems_over(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    for _ in range(2):
+        run_line(world, tmp_path, "pve monitor run")
+        world.cluster.timeline.advance(3600)
+    run_line(world, tmp_path, "pve monitor ack vm/132 --why 'paused for the audit'")
+    assert "paused for the audit" in run_line(world, tmp_path, "pve monitor status").out
+    guest = next(each for each in world.cluster.guests.values() if each.vmid == 132)
+    assert guest.process is not None
+    guest.process.qmpstatus = "running"
+    run_line(world, tmp_path, "pve monitor run")
+    rows = run_line(world, tmp_path, "pve monitor status --json").json["data"]["items"]
+    states = {row["subject"]: row["state"] for row in rows}
+    assert states["vm/132"] == "seems over"
+    assert states["vm/120"] == ""

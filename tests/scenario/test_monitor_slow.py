@@ -241,12 +241,6 @@ def test_guests_in_doubt_take_turns_with_those_that_nobody_has_seen(watcher: Wat
     assert len(chosen) == len(inventory)
 
 
-def make_inventory(watcher: Watcher):  # type: ignore[no-untyped-def]
-    from pveops.domain.inventory import read_inventory
-
-    return read_inventory(watcher.world.session.reader).guests
-
-
 def test_days_of_nought_switch_a_check_off(tmp_path: Path) -> None:
     world = make_small_world(tmp_path)
     for guest in world.cluster.guests.values():
@@ -276,7 +270,7 @@ def test_the_command_takes_every_look_at_once(tmp_path: Path) -> None:
     world.cluster.timeline.advance(90)
     outcome = run_line(world, tmp_path, "pve monitor run --all")
     assert outcome.code == 21
-    assert "starts at boot (onboot), and it is stopped" in outcome.out
+    assert "starts at boot (onboot), but it is stopped" in outcome.out
     assert "web01 has no backup" in outcome.out
     blind = run_line(world, tmp_path, "pve monitor run --json").json["data"]["blind_spots"]
     assert not [spot for spot in blind if "not looked into" in spot]

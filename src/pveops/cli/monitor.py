@@ -40,10 +40,12 @@ _COLUMNS = (
     Column("message"),
     Column("since", kind="time"),
     Column("acked", label="acknowledged", kind="time", is_sparse=True),
+    Column("why", is_sparse=True),
     Column("silenced", kind="flag", is_sparse=True),
+    Column("state", is_sparse=True),
     Column("remedy", is_sparse=True, is_wide=True),
 )
-_FIELDS = (*(column.key for column in _COLUMNS), "finding", "evidence", "raised", "gone", "why")
+_FIELDS = (*(column.key for column in _COLUMNS), "finding", "evidence", "raised", "gone")
 _HISTORY_COLUMNS = (
     Column("at", kind="time"),
     Column("kind"),
@@ -155,6 +157,7 @@ def status(call: Call) -> Answer:
         is_quiet = any(silence.covers(alert) for silence in silences)
         times = {name: getattr(alert, name) or None for name in ("raised", "gone", "acked")}
         facts = structs.asdict(alert) | times | {"silenced": is_quiet, "finding": alert.code}
+        facts["state"] = _state_of(alert)
         return {name: facts[name] for name in _FIELDS}
 
     seen = tuple(f"blind spot: {text}" for text in page.blind)
@@ -322,6 +325,13 @@ def line_of(news: News, longest: int | None = None) -> str:
     else:
         word = f"{SEVERITIES[alert.severity]}{' (worse)' if news.kind == 'worse' else ''}"
     return f"{word} {sanitize_text(f'{alert.subject}: {alert.message}', longest)} [{alert.id}]"
+
+
+def _state_of(alert: Alert) -> str:
+    """Empty for one that was told and holds."""
+    if alert.gone:
+        return "seems over"
+    return "" if alert.is_active else "not told yet"
 
 
 def _verdict(alerts: Sequence[Alert], news: int | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pveops.api.port import api_path
 from pveops.domain.rows import Row, flag_of, float_of, int_of, rows_of, text_of
 from pveops.domain.selection import resolve_guest
-from pveops.errors import NotFoundError, PveopsError
+from pveops.errors import NotFoundError, PveopsError, UnreachableError
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -55,6 +55,16 @@ class ReplicationView(NamedTuple):
 
     jobs: tuple[ReplicationJob, ...]
     unseen: tuple[str, ...]
+
+
+def read_replication_or_none(client: Client) -> ReplicationView | None:
+    """As `read_replication`; None when it cannot be read. Raises UnreachableError."""
+    try:
+        return read_replication(client)
+    except UnreachableError:
+        raise
+    except PveopsError:
+        return None
 
 
 def read_replication(client: Client) -> ReplicationView:

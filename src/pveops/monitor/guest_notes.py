@@ -17,7 +17,7 @@ from pveops.domain.access import Permissions
 from pveops.domain.guest import Guest
 from pveops.errors import PveopsError
 from pveops.operations.findings import Finding
-from pveops.operations.health import subject_of
+from pveops.operations.health import subject_of, tell_not_running
 from pveops.units import DAY_S, HOUR_S, MINUTE_S, format_duration
 
 if TYPE_CHECKING:
@@ -181,10 +181,7 @@ def _check_guest(guest: Guest, note: GuestNote, now: int, limits: Limits) -> Ite
     subject, vmid = subject_of(guest), guest.vmid
     is_off = guest.status == "stopped" and note.was_stopped
     if is_off and note.starts_on_boot and guest.hastate in _UNMANAGED:
-        text = f"{guest.name} starts at boot (onboot), and it is stopped"
-        yield Finding(
-            "guest.not-running", "warn", subject, text, "config", f"pve guest start {vmid}"
-        )
+        yield tell_not_running(guest)
     if note.silent >= _CONVINCED and guest.status == "running":
         text = f"the guest agent of {guest.name} is configured, and gives no answer"
         remedy = f"pve guest doctor {vmid}"

@@ -111,4 +111,6 @@ def find_metric(kind: Kind, name: str) -> Metric | None:
     """The metric of that name, or of the member of rrddata, or of a common other word."""
     wanted = name.strip().lower()
     wanted = _OTHER_WORDS.get(wanted, wanted)
-    return next((metric for metric in METRICS[kind] if metric.name == wanted), None)
+    named = (metric for metric in METRICS[kind] if metric.name == wanted)
+    by_member = (metric for metric in METRICS[kind] if metric.curves[0].member == wanted)
+    return next(named, None) or next(by_member, None)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pveops.domain.ceph import CephHealth, read_ceph
 from pveops.domain.inventory import Inventory, Membership, inventory_of, read_membership
-from pveops.domain.replication import ReplicationView, read_replication
+from pveops.domain.replication import ReplicationView, read_replication_or_none
 from pveops.domain.rows import Row, int_of, rows_of, text_of
-from pveops.errors import ConfigError, PveopsError, UnreachableError
+from pveops.errors import ConfigError, PveopsError
 from pveops.sanitize import sanitize_text
 
 if TYPE_CHECKING:
@@ -67,19 +67,10 @@ def read_sample(client: Client) -> Sample:
             read_membership(client),
             version,
             read_ceph(client, inventory),
-            _read_replication(client),
+            read_replication_or_none(client),
         )
     except PveopsError as error:
         return Sample(problem=error.message, code=error.exit_code)
-
-
-def _read_replication(client: Client) -> ReplicationView | None:
-    try:
-        return read_replication(client)
-    except UnreachableError:
-        raise
-    except PveopsError:
-        return None
 
 
 def make_registry(sample: Sample, page: Page) -> CollectorRegistry:

@@ -7,12 +7,15 @@ a part that could not be read, or that lies on a dead node, is as it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from pveops.operations.findings import Finding
 from pveops.units import HOUR_S, MINUTE_S
+
+if TYPE_CHECKING:
+    from pveops.monitor.slow_looks import Scene
 
 _SLACK_S = 30
 """Schedulers are some seconds early or late."""
@@ -46,14 +49,14 @@ class SlowLook(NamedTuple):
 
     key: what it is remembered by, `drives/pve1`. what: in words, for blind spots. node: where the
     request goes. needs: the paths on one of which the privilege has to hold. is_reachable: False:
-    it is known to give no answer now.
+    it is known to give no answer now. is_of_storage: one of many of its kind.
     """
 
     key: str
     what: str
     node: str
     period_s: int
-    read: Callable[[], Sight]
+    read: Callable[[Scene], Sight]
     needs: tuple[str, ...] = ()
     privilege: str = ""
     is_reachable: bool = True

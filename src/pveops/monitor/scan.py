@@ -9,7 +9,7 @@ from pveops.domain.access import list_blind_spots
 from pveops.domain.ceph import CephHealth, read_ceph
 from pveops.domain.ha import HaDaemons, read_ha_daemons
 from pveops.domain.health import Health, read_health
-from pveops.domain.replication import ReplicationView, read_replication
+from pveops.domain.replication import ReplicationView, read_replication_or_none
 from pveops.errors import AuthenticationError, PveopsError, UnreachableError
 from pveops.monitor.alerts import Seen
 from pveops.operations.findings import Finding
@@ -79,7 +79,7 @@ def read_look(client: Client) -> Look:
     return Look(
         health,
         read_ceph(client, inventory),
-        _read_replication(client),
+        read_replication_or_none(client),
         ha,
         is_ha_unseen=is_managed and ha is None,
     )
@@ -88,15 +88,6 @@ def read_look(client: Client) -> Look:
 def _read_ha(client: Client) -> HaDaemons | None:
     try:
         return read_ha_daemons(client)
-    except UnreachableError:
-        raise
-    except PveopsError:
-        return None
-
-
-def _read_replication(client: Client) -> ReplicationView | None:
-    try:
-        return read_replication(client)
     except UnreachableError:
         raise
     except PveopsError:

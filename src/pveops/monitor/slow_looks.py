@@ -44,15 +44,11 @@ class Scene(NamedTuple):
 
 def list_slow_looks(scene: Scene) -> tuple[SlowLook, ...]:
     """All there are in this cluster; whether one can be taken now is for who takes them."""
-    looks = [look for node in scene.inventory.nodes for look in _looks_at_node(scene, node.name)]
+    looks = [look for node in scene.inventory.nodes for look in _looks_at_node(node.name)]
     if scene.limits.filling_days:
-        looks += [_look_at_filling(scene, place) for place in _places(scene.inventory)]
+        looks += [_look_at_filling(place) for place in _places(scene.inventory)]
     if scene.limits.backup_days:
-        looks.append(
-            SlowLook(
-                "backups", "backups", "", parts.BACKUPS_S, lambda: _see_backups(scene), (), ""
-            )
-        )
+        looks.append(SlowLook("backups", "backups", "", parts.BACKUPS_S, _see_backups, (), ""))
     return tuple(looks)
 
 
@@ -68,7 +64,7 @@ def _judged(scene: Scene, judge: Judge) -> Sight:
 # -- nodes ---------------------------------------------------------------------------
 
 
-def _looks_at_node(scene: Scene, node: str) -> Iterator[SlowLook]:
+def _looks_at_node(node: str) -> Iterator[SlowLook]:
     here, root = f"/nodes/{node}", "/"
     audit = "Sys.Audit"
 
@@ -77,7 +73,7 @@ def _looks_at_node(scene: Scene, node: str) -> Iterator[SlowLook]:
     ) -> SlowLook:
         privilege = audit if needs else ""
         return SlowLook(
-            f"{name}/{node}", what, node, period_s, lambda: see(scene, node), needs, privilege
+            f"{name}/{node}", what, node, period_s, lambda at: see(at, node), needs, privilege
         )
 
     yield look("load", "load", parts.LOAD_S, _see_load, here)
@@ -147,18 +143,18 @@ def _see_certificates(scene: Scene, node: str) -> Sight:
 
 def _see_kernel(scene: Scene, node: str) -> Sight:
     from pveops.domain.kernel import read_kernels
-    from pveops.operations.health_nodes import check_updates
+    from pveops.operations.health_nodes import check_kernels
 
     kernels = read_kernels(scene.client, node)
     unseen = (("node.reboot-due", f"node/{node}"),) if kernels.is_reboot_due is None else ()
-    return Sight(tuple(check_updates(node, None, kernels)), unseen=unseen)
+    return Sight(tuple(check_kernels(node, kernels)), unseen=unseen)
 
 
 def _see_updates(scene: Scene, node: str) -> Sight:
     from pveops.domain.updates import read_updates
     from pveops.operations.health_nodes import check_updates
 
-    return Sight(tuple(check_updates(node, read_updates(scene.client, node), None)))
+    return Sight(tuple(check_updates(node, read_updates(scene.client, node))))
 
 
 # -- storages ------------------------------------------------------------------------
@@ -177,14 +173,14 @@ def _places(inventory: Inventory) -> Iterator[Storage]:
     yield from shared.values()
 
 
-def _look_at_filling(scene: Scene, place: Storage) -> SlowLook:
+def _look_at_filling(place: Storage) -> SlowLook:
     where = "" if place.is_shared else place.node
     return SlowLook(
         f"filling/{where}/{place.storage}",
         f"course of {place.storage}",
         place.node,
         parts.FORECAST_S,
-        lambda: _see_filling(scene, place),
+        lambda at: _see_filling(at, place),
         (f"/storage/{place.storage}",),
         "Datastore.Audit",
         is_reachable=place.status == _AVAILABLE,

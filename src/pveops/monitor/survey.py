@@ -84,8 +84,7 @@ def survey(
         configured=read_configured(client) if is_configured_read else None,
         created={vmid: note.created for vmid, note in notes.items()},
     )
-    again = {each.key: each for each in list_slow_looks(scene)}
-    parts = _read_parts([again[each.key] for each in due], looks, memory.parts, now)
+    parts = _read_parts(scene, due, looks, memory.parts)
     blind = (*blind_spots(look), *_blind(scene, looks, denied, parts, notes))
     return Survey(_judge_all(look, scene, parts, notes), blind, Memory(parts, notes))
 
@@ -139,12 +138,14 @@ def _is_allowed(each: SlowLook, permissions: Permissions | None) -> bool:
 
 
 def _read_parts(
-    due: list[SlowLook], looks: tuple[SlowLook, ...], before: Mapping[str, Part], now: int
+    scene: Scene, due: list[SlowLook], looks: tuple[SlowLook, ...], before: Mapping[str, Part]
 ) -> dict[str, Part]:
+    now = scene.now
+
     def read(index: int) -> Part:
         each = due[index]
         try:
-            return Part(now, now, each.read())
+            return Part(now, now, each.read(scene))
         except PveopsError as error:
             old = before.get(each.key, Part())
             return msgspec.structs.replace(old, tried=now, problem=error.message)

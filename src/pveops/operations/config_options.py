@@ -51,7 +51,6 @@ OPTIONS = (
     Option("boot", "boot"),
     Option("protection", "protection", "protection", "0", is_switch=True, live="both"),
 )
-_BY_WORD = {option.word: option for option in OPTIONS}
 
 
 def stored_text(option: Option, value: object) -> str:
@@ -72,8 +71,3 @@ def find_option(kind: Kind, word: str) -> Option:
             return option
     known = ", ".join(o.word for o in OPTIONS if (o.qemu if kind == "qemu" else o.lxc))
     raise UsageError(f"there is no option {word!r} to change here", hint=f"known: {known}")
-
-
-def option_of_word(word: str) -> Option:
-    """The option of a parameter's name."""
-    return _BY_WORD[word]

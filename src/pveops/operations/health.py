@@ -225,10 +225,16 @@ def _check_tasks(health: Health) -> Iterator[Finding]:
 
 def _check_onboot(health: Health) -> Iterator[Finding]:
     for guest in health.wants_running or ():
-        yield Finding(
-            "guest.not-running",
-            "warn",
-            subject_of(guest),
-            f"{guest.name} starts at boot (onboot), but it is stopped",
-            remedy=f"pve guest start {guest.vmid}",
-        )
+        yield tell_not_running(guest)
+
+
+def tell_not_running(guest: Guest) -> Finding:
+    """Of a guest that starts with its node, and is stopped."""
+    return Finding(
+        "guest.not-running",
+        "warn",
+        subject_of(guest),
+        f"{guest.name} starts at boot (onboot), but it is stopped",
+        "config",
+        f"pve guest start {guest.vmid}",
+    )

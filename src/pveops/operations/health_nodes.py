@@ -140,11 +140,9 @@ def check_certificates(
         )
 
 
-def check_updates(
-    node: str, updates: Updates | None, kernels: Kernels | None
-) -> Iterator[Finding]:
-    """For information: what waits, and whether a reboot is due. None: not seen."""
-    if updates is not None and updates.packages:
+def check_updates(node: str, updates: Updates) -> Iterator[Finding]:
+    """For information: what waits."""
+    if updates.packages:
         kernel = ", a kernel among them" if updates.kernels else ""
         yield Finding(
             "node.updates",
@@ -154,7 +152,11 @@ def check_updates(
             f"/nodes/{node}/apt/update",
             f"pve api get /nodes/{node}/apt/update",
         )
-    if kernels is not None and kernels.is_reboot_due:
+
+
+def check_kernels(node: str, kernels: Kernels) -> Iterator[Finding]:
+    """For information: whether a reboot is due."""
+    if kernels.is_reboot_due:
         yield Finding(
             "node.reboot-due",
             "info",

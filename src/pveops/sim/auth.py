@@ -95,7 +95,7 @@ def _by_token(cluster: Cluster, text: str) -> Identity:
     is_revoked = f"{userid}!{token_id}" in cluster.access.revoked
     if is_revoked or not hmac.compare_digest(token.secret, match["secret"]):
         raise unauthorized(cluster, "invalid token value!")
-    return Identity(userid, token_id, not token.has_privsep)
+    return Identity(userid, token_id)
 
 
 # -- tickets -------------------------------------------------------------------

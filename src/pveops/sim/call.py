@@ -15,8 +15,6 @@ class Identity:
 
     user: str
     token: str | None = None
-    is_privileged_token: bool = False
-    """privsep=0: the token may do what its user may."""
 
     @property
     def auth_id(self) -> str:

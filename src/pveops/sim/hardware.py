@@ -11,7 +11,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-DAY_S = 86_400
+from pveops.units import DAY_S
+
 _LEAF_DAYS = 730
 """pve-cluster Setup.pm: a node's certificate is made for two years, the CA for ten."""
 _CA_DAYS = 3650

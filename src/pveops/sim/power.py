@@ -28,7 +28,6 @@ _START_S = 1.5
 _STOP_S = 0.5
 _AGENT_PING_S = 3.0
 _STEP_S = 1.0
-_TERM_S = 10.0
 
 Steps = Generator[float, None, None]
 

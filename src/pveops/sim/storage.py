@@ -132,11 +132,6 @@ class Storage:
         """Formats of its disks, the default one first."""
         return FORMATS.get(self.type, ("raw",))
 
-    @property
-    def possible_content(self) -> list[str]:
-        """What storages of this type can hold."""
-        return CONTENT_TYPES.get(self.type, "images rootdir").split()
-
     def is_for(self, node: str) -> bool:
         """Whether the definition lets `node` use it."""
         nodes = str(self.options.get("nodes", ""))

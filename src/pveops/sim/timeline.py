@@ -90,10 +90,5 @@ class Timeline(Clock):
         else:
             self.advance(seconds)
 
-    def next_event_in(self) -> float | None:
-        """Seconds until the next event, or None when nothing is going to happen."""
-        with self.lock:
-            return max(0.0, self._events[0][0] - self._real_now()) if self._events else None
-
     def _real_now(self) -> float:
         return self._base + (time.monotonic() - self._anchor) * self._scale

@@ -7,7 +7,7 @@ import pytest
 from pveops.monitor.parts import Part, Sight, SlowLook, merge_parts, tell_problems
 
 HOUR = 3600
-LOOK = SlowLook("drives/pve1", "drives", "pve1", 6 * HOUR, Sight)
+LOOK = SlowLook("drives/pve1", "drives", "pve1", 6 * HOUR, lambda _scene: Sight())
 
 
 @pytest.mark.parametrize(

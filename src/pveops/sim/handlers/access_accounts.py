@@ -17,7 +17,6 @@ routes = Routes()
 _USER = "/access/users/{userid}"
 _TOKEN = "/access/users/{userid}/token/{tokenid}"  # noqa: S105
 _DETAILS = ("comment", "email", "firstname", "lastname", "keys")
-_REALM_TYPES = {"pam": "pam", "pve": "pve"}
 
 
 def _locked(call: Call, failure: str) -> Waiting:

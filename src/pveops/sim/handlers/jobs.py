@@ -20,7 +20,6 @@ _BASE = "/cluster/backup"
 _OBJECTS = ("prune-backups", "fleecing", "performance")
 """Text in requests, objects in answers."""
 _ROOT_ONLY = ("tmpdir", "dumpdir", "script", "job-id")
-_DELETABLE_ONLY_HERE = ("comment", "repeat-missed")
 
 
 def _find(call: Call) -> dict[str, Any]:

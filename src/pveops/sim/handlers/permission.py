@@ -25,12 +25,6 @@ def may(call: Call, path: str, *privileges: str) -> bool:
     return any(name in found for name in privileges)
 
 
-def may_all(call: Call, path: str, *privileges: str) -> bool:
-    """Whether the caller holds each of the privileges on the path."""
-    found = held(call.cluster, call.identity, path)
-    return all(name in found for name in privileges)
-
-
 def check(call: Call, path: str, *privileges: str) -> None:
     """Refuse with 403 unless the caller holds any of the privileges."""
     if not may(call, path, *privileges):
