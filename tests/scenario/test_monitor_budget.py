@@ -62,6 +62,8 @@ def test_ten_thousand_guests_take_a_dozen_requests_more_than_nodes_and_storages(
     assert worst["storages"] <= 2 * 11
     assert max(count.beside for count in counts) <= MOST_REQUESTS == 12
     assert all(count["nodes"] <= 20 for count in others)
+    # Storages with backups are looked at each hour.
+    assert [count["storages"] > 0 for count in others] == [False, True]
     assert all(count["guests"] > 0 for count in counts)
     assert "of 10000 guests" in found.blind[-1]
     assert sum(note.read > 0 for note in memory.notes.values()) >= len(counts)
@@ -91,5 +93,5 @@ def test_a_small_cluster_is_looked_into_within_an_hour_and_then_left_alone(
     since = len(world.cluster.journal)
     watcher.look(60)
     count = count_requests(world, since)
-    assert count["guests"] == count["nodes"] == 0
+    assert count["guests"] == count["nodes"] == count["storages"] == 0
     assert count.beside <= 6

@@ -15,7 +15,7 @@ from tests.world import make_world
 EVIL = "vzdump-qemu-102-$(touch${IFS}pwned)-2026_11_25-02_00_00.vma.zst"
 
 
-@pytest.mark.parametrize("verb", ["backup delete", "storage delete", "backup show"])
+@pytest.mark.parametrize("verb", ["backup delete", "storage delete"])
 def test_a_backups_name_is_never_more_than_a_word_of_a_proposed_command(
     verb: str, tmp_path: Path
 ) -> None:
@@ -27,8 +27,7 @@ def test_a_backups_name_is_never_more_than_a_word_of_a_proposed_command(
     volumes[evil.name] = evil
     outcome = run_line(world, tmp_path, f"pve {verb} 'backups:backup/{EVIL}'")
     proposed = [line for line in outcome.out.splitlines() if "pwned" in line and "pve " in line]
-    if verb != "backup show":
-        assert proposed, outcome.out
+    assert proposed, outcome.out
     for line in proposed:
         words = shlex.split(line[line.index("pve ") :])
         assert f"backups:backup/{EVIL}" in words, line
