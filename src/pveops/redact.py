@@ -64,6 +64,8 @@ _SECRET_NAMES = re.compile(
     re.IGNORECASE,
 )
 
+_NAMED_LINE = re.compile(r"^([ \t-]{0,40}([\w-]{1,64})[ \t]?:[ \t]{1,8})\S.*$", re.MULTILINE)
+
 
 class Redactor:
     """Knows secrets, and takes them out of texts. Safe to share between threads."""
@@ -135,6 +137,13 @@ def redact_value(value: Any, name: str = "") -> Any:
 def tells_secret(name: str) -> bool:
     """Whether what stands under this name is secret."""
     return _SECRET_NAMES.search(name) is not None
+
+
+def mask_lines(text: str) -> str:
+    """A text of `name: value` lines, such as cloud-init's, without the values that are secret."""
+    return _NAMED_LINE.sub(
+        lambda found: f"{found[1]}{MASK}" if tells_secret(found[2]) else found[0], text
+    )
 
 
 def redact_params(params: Mapping[str, Any]) -> dict[str, Any]:

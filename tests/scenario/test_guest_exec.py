@@ -12,6 +12,7 @@ from pveops.engine.apply import apply_plan, resume_run
 from pveops.engine.approve import Consent
 from pveops.errors import PolicyRefusedError, PreflightError, UnsupportedError
 from pveops.operations.plan import Call
+from tests.commandline import run_line
 from tests.fault.test_matrix import EXECUTED, NEVER_EXECUTED, KilledError, kill_at
 from tests.scenario.test_configuration import agree, ask, guest_of, plan_of
 from tests.world import World, join_world, make_world
@@ -118,3 +119,13 @@ def test_a_killed_run_looks_for_the_process_that_it_started(line: int, tmp_path:
     receipt = resume_run(heir.session, heir.session.store.list_runs()[0].id)
     assert receipt.status == ("unknown" if line == 1 else "done"), receipt
     assert len(world.effects()) <= 1
+
+
+@pytest.mark.parametrize("more", ["", "--full", "--json", "--reason looking"])
+def test_the_raw_door_does_not_lead_into_a_guest(more: str, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    line = f"pve api get /nodes/pve1/qemu/101/agent/file-read file=/etc/shadow {more}"
+    outcome = run_line(world, tmp_path, line)
+    assert outcome.code == 4, outcome.out
+    assert "for a person at a terminal" in outcome.out
+    assert not [each for each in world.cluster.journal if "file-read" in each["path"]]

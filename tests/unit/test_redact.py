@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pveops.redact import (
     MASK,
     Redactor,
+    mask_lines,
     redact,
     redact_params,
     redact_value,
@@ -241,3 +242,16 @@ def test_a_text_eight_times_as_long_takes_about_eight_times_as_long(unit: str) -
 def test_shapes_are_masked_after_other_text_too(text: str) -> None:
     for before in ("", "x ", "PVE:", "AGE-", '"'):
         assert text[-9:] not in redact(before + text)
+
+
+def test_named_lines_lose_what_is_secret() -> None:
+    text = (
+        "#cloud-config\nhostname: web01\nuser: ada\npassword: $5$abc$def\n"
+        "chpasswd:\n  expire: False\n  - passwd: hidden\nssh_authorized_keys:\n  - ssh-ed25519 A\n"
+    )
+    masked = mask_lines(text)
+    assert "$5$abc" not in masked
+    assert "hidden" not in masked
+    assert f"password: {MASK}\n" in masked
+    assert "hostname: web01\nuser: ada\n" in masked
+    assert "expire: False" in masked

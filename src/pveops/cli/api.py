@@ -9,7 +9,13 @@ import click
 from pveops.cli.answer import Answer, Column, Facts, Lines, Listing
 from pveops.cli.call import Call
 from pveops.cli.commands import Group, list_options
-from pveops.errors import NotFoundError, NotImplementedByServerError, UsageError
+from pveops.errors import (
+    NotFoundError,
+    NotImplementedByServerError,
+    PolicyRefusedError,
+    UsageError,
+)
+from pveops.redact import mask_lines
 
 if TYPE_CHECKING:
     from pveops.schema import Facts as ApiFacts
@@ -35,8 +41,12 @@ _FREE_TEXTS = frozenset({"description", "comment", "notes", "msg", "t", "text", 
 @list_options
 @click.pass_obj
 def get(call: Call, path: str, params: tuple[str, ...]) -> Answer:
-    """Read PATH, as PVE answers it; secrets are masked."""
+    """Read PATH, as PVE answers it; secrets are masked.
+
+    What reads inside guests or backups, or has a node connect elsewhere, is for a person.
+    """
     place, given = _path(path), _parameters(params)
+    _refuse_reach(call, place)
     remarks: tuple[str, ...] = ()
     if given:
         from pveops.api.params import check_call
@@ -51,6 +61,19 @@ def get(call: Call, path: str, params: tuple[str, ...]) -> Answer:
     return answer._replace(blocks=(notes, *answer.blocks)) if remarks else answer
 
 
+def _refuse_reach(call: Call, place: str) -> None:
+    """Raises PolicyRefusedError where reading does more than look, and no person asks."""
+    from pveops.operations.raw_read import find_reach
+
+    what = "" if call.is_person else find_reach(place)
+    if what:
+        raise PolicyRefusedError(
+            f"{place} {what}: that is for a person at a terminal",
+            hint="inside guests: pve guest exec, with what the policy lists; else ask your human",
+            details={"path": place},
+        )
+
+
 def answer_of_data(path: str, data: Any) -> Answer:
     """Whatever PVE answered, in the shape that fits it."""
     if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
@@ -59,6 +82,8 @@ def answer_of_data(path: str, data: Any) -> Answer:
         return Answer(f"{path}: {len(data)} entries", data=data, blocks=(_framed(data, path),))
     if isinstance(data, dict):
         return Answer(f"{path}: {len(data)} members", data=data, blocks=(_framed(data, path),))
+    if isinstance(data, str):
+        data = mask_lines(data)
     return Answer(f"{path}: {_scalar(data)}", data=data)
 
 
