@@ -310,3 +310,17 @@ def test_the_history_shows_the_worst_of_the_newest_look_first_and_numbers_only_g
     assert [each["subject"] for each in data["items"]] == ["storage/2", "vm/101"]
     assert [each["number"] for each in data["items"]] == [2, 3]
     assert data["last"] == 3
+
+
+@pytest.mark.parametrize("words", ["--job", "--if-quiet NO_REPLY"])
+def test_what_a_job_passes_on_can_neither_link_nor_mention_and_is_no_flood(
+    words: str, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    person = Person(tmp_path)
+    world.cluster.guests[105].config["name"] = "x [pay](http://evil.example) @all"
+    world.cluster.timeline.advance(7200)
+    outs = "".join(look(world, tmp_path, person, words).out for _ in range(40))
+    assert "vm/105" in outs
+    for each in ("](http", "@all", "http://", "next: "):
+        assert each not in outs

@@ -208,16 +208,16 @@ def test_many_nodes_and_guests_cost_few_requests_and_little_room(tmp_path: Path)
 # -- to a person ---------------------------------------------------------------------
 
 
-def test_what_is_sent_can_neither_link_nor_mention(tmp_path: Path) -> None:
-    from pveops.cli.report import message_of
-
+def test_what_a_job_prints_can_neither_link_nor_mention(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     world.cluster.guests[105].config["name"] = "x [pay](http://evil.example) @all"
     world.cluster.timeline.advance(20)
-    out = report(world, tmp_path).out
-    message = message_of(out.splitlines()[0], tuple(out.splitlines()[1:]))
-    assert "](http" not in message
-    assert "@all" not in message
+    shown, passed_on = (report(world, tmp_path, words).out for words in ("", "--job"))
+    assert "](http" in shown
+    assert "@all" in shown
+    for each in ("](http", "@all", "http://"):
+        assert each not in passed_on
+    assert passed_on.count("CAPACITY") == 1
 
 
 def test_the_person_is_sent_the_text_once_and_nothing_that_links(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def run(call: Call, is_whole: bool, tell: bool, is_job: bool, quiet_word: str) -
     """
     from pveops.monitor.survey import survey
 
+    is_job = is_job or bool(quiet_word)
     book = book_of(call)
     sender = sender_of(call) if tell else None
     now = int(call.clock.now())
@@ -103,7 +104,7 @@ def run(call: Call, is_whole: bool, tell: bool, is_job: bool, quiet_word: str) -
     if sender is not None:
         news = _send(call, book, sender)
     else:
-        listener: Listener = "job" if is_job or quiet_word else "hand"
+        listener: Listener = "job" if is_job else "hand"
         news = book.take(listener, after)
         book.settle(listener, news, after)
     page = book.read()
@@ -118,8 +119,9 @@ def run(call: Call, is_whole: bool, tell: bool, is_job: bool, quiet_word: str) -
             "active": sum(alert.is_active for alert in page.alerts),
             "blind_spots": list(blind),
         },
-        blocks=(Lines(tuple(line_of(each) for each in news)),),
-        next=_next(news),
+        # What a job prints goes to a chat.
+        blocks=(Lines(tuple(message_of(news).split("\n") if is_job else map(line_of, news))),),
+        next=() if is_job else _next(news),
     )
 
 

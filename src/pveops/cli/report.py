@@ -35,8 +35,9 @@ _BACKUP_DAYS = 2
 @click.option("--html", metavar="FILE", default="", help="A page, too: FILE.html, or a folder.")
 @click.option("--replace", is_flag=True, help="Over a page that was not made by this command.")
 @click.option("--tell", is_flag=True, help="Send the text to the profile's person.")
+@click.option("--job", "is_job", is_flag=True, help="For schedulers that pass on what is printed.")
 @click.pass_obj
-def command(call: Call, since: str, html: str, replace: bool, tell: bool) -> Answer:
+def command(call: Call, since: str, html: str, replace: bool, tell: bool, is_job: bool) -> Answer:
     """Digest a day or a week: health, capacity, backups, changes by whom, tasks of others.
 
     Nothing is changed, and no alert counts as told. What could not be seen is told as such.
@@ -65,6 +66,9 @@ def command(call: Call, since: str, html: str, replace: bool, tell: bool) -> Ans
         write_file(path, render_page(digest, verdict).encode())
     if sender is not None:
         sender(message_of(verdict, lines))
+    if is_job:
+        verdict, *rest = message_of(verdict, lines).split("\n")
+        lines = tuple(rest)
     page = (f"page: {path.absolute()}",) if path is not None else ()
     return Answer(
         verdict,
