@@ -185,6 +185,18 @@ def test_what_the_client_says_of_itself_makes_no_person_of_it(accounts: Accounts
 
 
 @NEEDS_ROOT
+def test_that_nobody_waits_for_a_turn_is_told_to_the_broker(accounts: Accounts) -> None:
+    cron = {"OPENCLAW_SHELL": "plugin", "OPENCLAW_SESSION_KEY": "agent:main:cron:1f2e"}
+    code, out = accounts.run("pve guest start windows-lab", environ=cron)
+    assert code == 3, out
+    code, out = accounts.run("pve plan list --json")
+    assert [row["actor"].partition(":")[0] for row in json.loads(out)["data"]["items"]] == [
+        "unattended"
+    ]
+    assert accounts.cluster.effects() == []
+
+
+@NEEDS_ROOT
 def test_the_broker_is_no_deputy_for_anything_else(accounts: Accounts) -> None:
     for line in (
         "secrets add",
