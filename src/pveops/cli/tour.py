@@ -95,14 +95,17 @@ class _Tour:
         return 1 if self._failed else 0
 
     def _tell_at_once(self) -> None:
-        """The monitor is not to wait for a minute whether something stays over."""
+        """The monitor is not to wait for a minute whether something stays over.
+
+        Nor is it to tell that the simulated cluster's clock is put forward, by minutes.
+        """
         from pveops.config.paths import find_paths
         from pveops.config.profiles import MonitorConfig, load_config, save_config
 
         paths = find_paths(self._environ)
         config = load_config(paths)
         if config is not None:
-            quick = MonitorConfig(raise_after_s=0, clear_after_s=0)
+            quick = MonitorConfig(raise_after_s=0, clear_after_s=0, clock_s=3600)
             profiles = {key: each._replace(monitor=quick) for key, each in config.profiles.items()}
             save_config(paths, config._replace(profiles=profiles))
 
