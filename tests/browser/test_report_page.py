@@ -109,7 +109,7 @@ def test_what_is_shown_are_the_facts(chromium: Chromium, page: Path) -> None:
         "Something is broken",
         "mail01 stands still: io-error",
         "full in about",
-        "25 of 32",
+        "24 of 32",
         "guest.start",
         "the lab is needed for the course",
         "root@pam",

@@ -38,7 +38,7 @@ th:last-child,td:last-child{padding-right:0}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;padding-right:20px}
 small{color:var(--soft);font-size:13px;white-space:nowrap}
 td:not(.number) small{white-space:normal}
-.note,.more{color:var(--soft);font-size:14px;margin:10px 0 0}
+p.note,.more{color:var(--soft);font-size:14px;margin:10px 0 0}
 .plain{margin:6px 0 0;padding-left:20px}
 .unknown{color:var(--warn)}
 .soon{color:var(--bad);font-weight:600}
