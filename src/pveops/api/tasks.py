@@ -242,15 +242,19 @@ def wait_for_task(
     on_progress: OnProgress | None = None,
     *,
     grace_s: float = GRACE_S,
+    is_fresh: bool = False,
 ) -> TaskOutcome:
     """Ask until the task has ended, its node stays silent, or `deadline_s` seconds are over.
 
-    The first question goes at once, the next after 0.3 s, growing to 2 s. A silent node is put
-    up with for `grace_s` seconds, while `/cluster/tasks` may still tell the end.
+    The first question goes at once, the next after 0.3 s, growing to 2 s. Of a task that was
+    begun just now (is_fresh) nothing is asked before those 0.3 s: hardly one is over by then. A
+    silent node is put up with for `grace_s` seconds, while `/cluster/tasks` may still tell the
+    end.
 
     Raises AccessError and the like; a task that still runs at the deadline is an outcome.
     """
-    return _Wait(client, _upid_of(upid), clock, deadline_s, on_progress, grace_s).run()
+    wait = _Wait(client, _upid_of(upid), clock, deadline_s, on_progress, grace_s)
+    return wait.run(is_fresh=is_fresh)
 
 
 class _Wait:
@@ -280,9 +284,11 @@ class _Wait:
         self._amount: Amount | None = None
         self._log_due = self._began + _FIRST_LOG_S
 
-    def run(self) -> TaskOutcome:
+    def run(self, *, is_fresh: bool) -> TaskOutcome:
         """Until there is something to say."""
         pause = FIRST_PAUSE_S
+        if is_fresh:
+            pause = self._rest(pause)
         while True:
             outcome = self._ask()
             if outcome is not None:
@@ -291,9 +297,14 @@ class _Wait:
             if self._ends is not None and now >= self._ends:
                 return self._at_deadline()
             self._tell(now)
-            left = pause if self._ends is None else max(0.0, self._ends - now)
-            self._clock.sleep(min(pause, left))
-            pause = min(LAST_PAUSE_S, pause * _GROWTH)
+            pause = self._rest(pause)
+
+    def _rest(self, pause: float) -> float:
+        """Wait for so long, or as long as there is; how long to wait the next time."""
+        now = self._clock.monotonic()
+        left = pause if self._ends is None else max(0.0, self._ends - now)
+        self._clock.sleep(min(pause, left))
+        return min(LAST_PAUSE_S, pause * _GROWTH)
 
     def _ask(self) -> TaskOutcome | None:
         """The outcome if there is one by now."""

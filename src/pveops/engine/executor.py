@@ -339,9 +339,10 @@ class ItemRun:
         if upid is None:
             return None
         self._progress("waiting for the task", None)
+        tools, tell = self._tools, self._task_progress()
         try:
             task = wait_for_task(
-                self._tools.reader, upid, self._tools.clock, step.timeout_s, self._task_progress()
+                tools.reader, upid, tools.clock, step.timeout_s, tell, is_fresh=True
             )
         except PveopsError as error:
             return self._unknown(f"the task cannot be followed: {error.message}")
