@@ -31,6 +31,16 @@ def format_duration(seconds: float) -> str:
     return f"{max(0, whole)}s"
 
 
+def format_utc(seconds: float, pattern: str = "%Y-%m-%dT%H:%MZ") -> str:
+    """Seconds since the epoch in UTC: `2026-11-24T10:50Z`; of what is no time, a word."""
+    import time
+
+    try:
+        return time.strftime(pattern, time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return "an unknown time"
+
+
 def format_percent(share: float) -> str:
     """A share between 0 and 1 as whole per cent: `87%`."""
     return f"{100 * share:.0f}%"

@@ -8,8 +8,9 @@ import click
 
 from pveops.cli.answer import Answer, Column, Facts, Lines, Listing, Written
 from pveops.cli.call import Call
-from pveops.cli.cells import count_of, format_time
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Command, Group, list_options, wait_option
+from pveops.units import format_utc
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -191,7 +192,7 @@ def _shown(facts: VolumeFacts) -> Facts:
     return Facts(
         (
             ("volid", backup.volid),
-            ("made", format_time(backup.ctime)),
+            ("made", format_utc(backup.ctime)),
             ("protected", "yes" if backup.is_protected else "no"),
             ("verified", backup.verification),
             ("newer ones there", str(newer)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pveops.cli.answer import Column
-from pveops.units import format_bytes, format_duration, format_percent
+from pveops.units import format_bytes, format_duration, format_percent, format_utc
 
 SEVERITIES = {"block": "PROBLEM", "warn": "warning", "info": "note"}
 """What alerts are called, wherever one stands in words."""
@@ -32,7 +32,7 @@ def cell(column: Column, item: Mapping[str, Any]) -> str:
     if column.kind == "duration":
         return format_duration(value)
     if column.kind == "time":
-        return format_time(value)
+        return format_utc(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -45,13 +45,6 @@ def first_of(names: Sequence[str], most: int = 8) -> str:
     """The first of many, by comma, and how many there are more."""
     told = ",".join(names[:most])
     return f"{told} and {len(names) - most} more" if len(names) > most else told
-
-
-def format_time(seconds: float) -> str:
-    """Seconds since the epoch as UTC: `2026-11-24T10:50Z`."""
-    import time
-
-    return time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(seconds))
 
 
 def _text(value: Any) -> str:

@@ -8,10 +8,11 @@ import click
 
 from pveops.cli.answer import Answer, Column, Facts, Lines, Listing
 from pveops.cli.call import Call
-from pveops.cli.cells import count_of, format_time
+from pveops.cli.cells import count_of
 from pveops.cli.commands import Command, Group, list_options
 from pveops.errors import NotFoundError
 from pveops.sanitize import shell_word
+from pveops.units import format_utc
 
 if TYPE_CHECKING:
     from pveops.domain.job import BackupJob
@@ -82,7 +83,7 @@ def list_all(call: Call) -> Answer:
     due = min((job.next_run for job in on if job.next_run), default=None)
     verdict = f"{count_of(len(jobs), 'backup job')}, {len(on)} enabled"
     if due:
-        verdict += f"; next run {format_time(due)}"
+        verdict += f"; next run {format_utc(due)}"
     if on and any(job.next_run is None for job in on):
         verdict += "; PVE does not tell the next run of each"
     return Answer(verdict, blocks=(Listing(jobs, job_item, _FIELDS, _COLUMNS),))
@@ -126,7 +127,7 @@ def _word(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ",".join(map(str, value))
-    return format_time(value) if isinstance(value, int) else str(value or "")
+    return format_utc(value) if isinstance(value, int) else str(value or "")
 
 
 def _find(call: Call, job_id: str) -> BackupJob:
@@ -166,9 +167,7 @@ def show_next(call: Call, job: str | None, count: int) -> Answer:
         rows += [{"at": at, "in_s": max(0, int(at - now)), "id": each.id} for at in runs]
     rows.sort(key=lambda row: (row["at"], row["id"]))
     idle = [each.id for each in jobs if not each.is_enabled]
-    verdict = (
-        f"next: {rows[0]['id']} at {format_time(rows[0]['at'])}" if rows else "nothing is due"
-    )
+    verdict = f"next: {rows[0]['id']} at {format_utc(rows[0]['at'])}" if rows else "nothing is due"
     if idle:
         verdict += f"; disabled: {', '.join(idle)}"
     if unknown:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pveops.cli.answer import Answer, Facts
 from pveops.errors import ConfigError, PolicyRefusedError, PveopsError, RefusedError, UsageError
+from pveops.units import format_utc
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -112,7 +113,6 @@ def _site(call: Call, name: str, profile: Profile, login: str) -> Site:
 
 
 def _tell(ended: Rotated, profile: str) -> Answer:
-    import time
 
     if not ended.is_done:
         return Answer(
@@ -121,7 +121,7 @@ def _tell(ended: Rotated, profile: str) -> Answer:
             data={"profile": profile, "token_id": ended.old, "undone": ended.new},
             next=("pve secrets rotate",),
         )
-    until = time.strftime("%Y-%m-%d", time.gmtime(ended.expires))
+    until = format_utc(ended.expires, "%Y-%m-%d")
     return Answer(
         f"the profile {profile!r} has the token {ended.new} now; {ended.old} is deleted",
         changed=True,

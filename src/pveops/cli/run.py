@@ -240,13 +240,13 @@ def _told(call: Call, row: RunRow, state: str) -> Answer:
 
 def _with_message(call: Call, row: RunRow, answer: Answer) -> Answer:
     """The answer, with what became of the message to the person, where one was called for."""
-    from pveops.cli.cells import format_time
     from pveops.engine.telling import find_telling
+    from pveops.units import format_utc
 
     telling = find_telling(call.wiring.store, row.id)
     if telling is None:
         return answer
-    when = format_time(telling.at)
+    when = format_utc(telling.at)
     text = {
         "promised": "the person gets one when it ends",
         "sending": f"begun {when}; whether it arrived is not known",

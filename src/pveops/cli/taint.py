@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pveops.errors import ConfigError
+from pveops.units import format_utc
 
 if TYPE_CHECKING:
     from pveops.cli.call import Call
@@ -36,8 +37,6 @@ def has_read_free_text(call: Call) -> bool:
 
 def tell_free_text(call: Call) -> str:
     """Until when such text counts, and what it was shown with, in words; empty: it does not."""
-    import time
-
     try:
         noted, _, command = _file(call).read_text(encoding="ascii").strip().partition(" ")
         until = float(noted) + LASTS_S
@@ -50,7 +49,7 @@ def tell_free_text(call: Call) -> str:
     # The account that is held higher can write this file: only what is a command of ours is told.
     known = next((row.command for row in OPERATIONS if row.id == command), "")
     after = f", after `pve {known}`" if known else ""
-    return f"until {time.strftime('%H:%M UTC', time.gmtime(until))}{after}"
+    return f"until {format_utc(until, '%H:%M UTC')}{after}"
 
 
 def _file(call: Call) -> Path:

@@ -76,8 +76,8 @@ def _read(reader: Client, guest: str | None, node: str | None) -> list[TaskStatu
 def show_task(call: Call, upid: str) -> Answer:
     """Show the state of one task."""
     from pveops.api.tasks import get_status
-    from pveops.cli.cells import format_time
     from pveops.cli.run_progress import task_progress
+    from pveops.units import format_utc
 
     status = get_status(call.wiring.reader, upid)
     told = "is running" if status.is_running else f"ended with {status.exitstatus}"
@@ -91,7 +91,7 @@ def show_task(call: Call, upid: str) -> Answer:
             ("about", parts.id),
             ("node", parts.node),
             ("by", parts.user),
-            ("started", format_time(parts.starttime)),
+            ("started", format_utc(parts.starttime)),
         )
     )
     data = {**parts._asdict(), "upid": str(parts), "is_running": status.is_running}

@@ -15,6 +15,7 @@ from pveops.config.private_files import is_tracked_by_git, read_private_file
 from pveops.config.profiles import Profile, describe_binding, fingerprint_binding
 from pveops.errors import ConfigError, SecretError
 from pveops.redact import register_secret
+from pveops.units import format_utc
 
 if TYPE_CHECKING:
     import pyrage
@@ -217,9 +218,8 @@ def _again(profile_name: str) -> str:
 
 
 def _date(seconds: int) -> str:
-    import time
 
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+    return format_utc(seconds, "%Y-%m-%d %H:%M UTC")
 
 
 def _identity_file(paths: Paths, profile: Profile) -> Path:

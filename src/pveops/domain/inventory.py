@@ -97,19 +97,22 @@ def _name_new_guests(client: Client, rows: list[Row]) -> list[Row]:
     that cannot be asked leaves its guests nameless, as /cluster/resources had them.
     """
     online = {
-        row.get("node")
+        text_of(row, "node")
         for row in rows
         if row.get("type") == "node" and row.get("status") == "online"
     }
-    nameless = [row for row in rows if row.get("type") in _GUEST_KINDS and not row.get("name")]
-    lists = {(row.get("node"), row.get("type")) for row in nameless if row.get("node") in online}
+    nameless = [
+        row for row in rows if text_of(row, "type") in _GUEST_KINDS and not row.get("name")
+    ]
+    places = [(text_of(row, "node"), text_of(row, "type")) for row in nameless]
+    lists = {(node, kind) for node, kind in places if node in online}
     if not lists:
         return rows
     known: dict[tuple[Any, Any], Row] = {}
     for node, kind in sorted(lists):
         for row in _read_node_list(client, f"/nodes/{node}/{kind}"):
             known[kind, int_of(row, "vmid")] = row
-    return [_fill(row, known.get((row.get("type"), row.get("vmid")), {})) for row in rows]
+    return [_fill(row, known.get((text_of(row, "type"), int_of(row, "vmid")), {})) for row in rows]
 
 
 def _read_node_list(client: Client, path: str) -> list[Row]:
@@ -127,7 +130,7 @@ def inventory_of(rows: list[Row]) -> Inventory:
     """Sort the rows of /cluster/resources by kind."""
     by_type: dict[Any, list[Row]] = {}
     for row in rows:
-        by_type.setdefault(row.get("type"), []).append(row)
+        by_type.setdefault(text_of(row, "type"), []).append(row)
     nodes = sorted(node_of_row(row) for row in by_type.get("node", ()))
     online = frozenset(node.name for node in nodes if node.is_online)
     guests = [guest_of_row(row, online) for kind in _GUEST_KINDS for row in by_type.get(kind, ())]

@@ -11,7 +11,7 @@ from pveops.domain.disk import Disk, list_disks
 from pveops.domain.facts import GuestFacts, Scene, read_guest_facts
 from pveops.domain.guest import Guest, GuestRef
 from pveops.domain.node_sheet import NodeSheet, read_node_sheet
-from pveops.domain.rows import Row, flag_of, int_of, object_of, rows_of, text_of
+from pveops.domain.rows import Row, flag_of, int_of, object_of, rows_of, text_of, texts_of
 from pveops.domain.snapshot import read_snapshots
 from pveops.errors import (
     AccessError,
@@ -171,25 +171,29 @@ def read_preconditions(client: Client, ref: GuestRef) -> Preconditions | None:
         answer = object_of(client.get(ref.path("migrate")))
     except (AccessError, RejectedError, ConflictError, NoQuorumError):
         return None
-    return preconditions_of(answer)
+    is_odd = any(not isinstance(answer.get(name) or [], list) for name in _LISTS)
+    return None if is_odd else preconditions_of(answer)
+
+
+_LISTS = ("local_resources", "mapped-resources", "dependent-ha-resources", "local_disks")
+"""What is no list here tells nothing, and least of all that there are none."""
 
 
 def preconditions_of(answer: Row) -> Preconditions:
     """The answer for a VM, or, with hyphens in its keys, for a container."""
     refused = object_of(answer.get("not_allowed_nodes") or answer.get("not-allowed-nodes"))
     info = object_of(answer.get("mapped-resource-info"))
-    named = answer.get("mapped-resources") or ()
-    mapped = {str(key): False for key in named} | {
+    mapped = dict.fromkeys(texts_of(answer, "mapped-resources"), False) | {
         key: flag_of(object_of(value), "live-migration") for key, value in info.items()
     }
     rows = answer.get("local_disks")
     return Preconditions(
         local_resources=tuple(
-            str(key) for key in answer.get("local_resources") or () if str(key) not in mapped
+            key for key in texts_of(answer, "local_resources") if key not in mapped
         ),
         mapped=mapped,
         against={node: tuple(_reasons(object_of(why))) for node, why in refused.items()},
-        dependents=tuple(str(sid) for sid in answer.get("dependent-ha-resources") or ()),
+        dependents=texts_of(answer, "dependent-ha-resources"),
         volumes=None
         if rows is None
         else tuple(
@@ -205,9 +209,9 @@ def preconditions_of(answer: Row) -> Preconditions:
 
 
 def _reasons(why: Row) -> Iterable[str]:
-    for storage in why.get("unavailable_storages") or ():
+    for storage in texts_of(why, "unavailable_storages"):
         yield f"it has no storage {storage}"
-    for name in why.get("unavailable-resources") or ():
+    for name in texts_of(why, "unavailable-resources"):
         yield f"it lacks the mapped device {name}"
     for row in rows_of(why.get("blocking-ha-resources")):
         yield f"HA's {text_of(row, 'cause')} rule forbids it ({text_of(row, 'sid')})"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Row = Mapping[str, Any]
+_TOO_LARGE = 1 << 63
 
 
 def text_of(row: Row, key: str, default: str = "") -> str:
@@ -22,14 +23,14 @@ def text_of(row: Row, key: str, default: str = "") -> str:
 
 
 def int_of(row: Row, key: str, default: int = 0) -> int:
-    """The member as a whole number."""
+    """The member as a whole number of at most 64 bits, as all of PVE's are."""
     value = row.get(key)
-    if isinstance(value, int):
-        return int(value)
     try:
-        return int(float(value)) if value not in (None, "") else default
-    except (TypeError, ValueError):
+        number = int(float(value) if not isinstance(value, int) else value) if value else 0
+    except (TypeError, ValueError, OverflowError):
         return default
+    is_given = value not in (None, "") and not isinstance(value, list | dict)
+    return number if is_given and abs(number) < _TOO_LARGE else default
 
 
 def float_of(row: Row, key: str, default: float = 0.0) -> float:
@@ -44,6 +45,14 @@ def float_of(row: Row, key: str, default: float = 0.0) -> float:
 def flag_of(row: Row, key: str) -> bool:
     """The member as a boolean: 1, "1", true."""
     return row.get(key) in (1, "1", True)
+
+
+def texts_of(row: Row, key: str) -> tuple[str, ...]:
+    """The texts in the member; of anything else than a list, none."""
+    value = row.get(key)
+    return (
+        tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+    )
 
 
 def rows_of(data: Any) -> list[Row]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from pveops.domain.rows import Row, flag_of, int_of, object_of, rows_of, text_of
+from pveops.units import format_utc
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -110,15 +111,12 @@ def choose_kept(snapshots: Iterable[Snapshot], keep: Retention) -> frozenset[str
 
     A period that an earlier rule has kept one of is not counted again, as in PVE.
     """
-    import time
-
     newest_first = sorted(snapshots, key=lambda each: (each.snaptime, each.name), reverse=True)
     kept = {snapshot.name for snapshot in newest_first[: keep.last]}
     for rule, period_of in _PERIODS:
         wanted = getattr(keep, rule)
         moments = {
-            each.name: period_of(time.strftime("%Y-%m-%dT%H", time.gmtime(each.snaptime)))
-            for each in newest_first
+            each.name: period_of(format_utc(each.snaptime, "%Y-%m-%dT%H")) for each in newest_first
         }
         covered = {moments[name] for name in kept}
         for snapshot in newest_first:

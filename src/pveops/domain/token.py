@@ -7,13 +7,12 @@ its access control entries.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from pveops.domain.rows import Row, flag_of, int_of, rows_of, text_of
-from pveops.units import DAY_S
+from pveops.units import DAY_S, format_utc
 
 if TYPE_CHECKING:
     from pveops.api.client import Client
@@ -103,7 +102,7 @@ def list_expiry_warnings(expiries: Sequence[Expiry], now: float) -> tuple[Expiry
 def _warning(expiry: Expiry, now: float) -> ExpiryWarning:
     ends = expiry.expires
     left = ends - now
-    date = time.strftime("%Y-%m-%d", time.gmtime(ends))
+    date = format_utc(ends, "%Y-%m-%d")
     is_token = "!" in expiry.subject
     what = f"the token {expiry.subject}" if is_token else f"the user {expiry.subject}"
     when = "expired" if left <= 0 else f"expires in {max(0, int(left // DAY_S))} days,"

@@ -60,7 +60,7 @@ def read_sample(client: Client) -> Sample:
         version = client.version()
         rows = rows_of(client.get("/cluster/resources"))
         inventory = inventory_of(rows)
-        guests = tuple(row for row in rows if row.get("type") in {"qemu", "lxc"})
+        guests = tuple(row for row in rows if text_of(row, "type") in {"qemu", "lxc"})
         return Sample(
             inventory,
             guests,

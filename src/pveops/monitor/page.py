@@ -29,7 +29,7 @@ from pveops.monitor.forecast import tell_forecast
 from pveops.monitor.page_style import STYLE
 from pveops.monitor.sparkline import draw_bar, draw_sparkline
 from pveops.sanitize import sanitize_text
-from pveops.units import format_bytes, format_duration, format_percent
+from pveops.units import format_bytes, format_duration, format_percent, format_utc
 
 _MOST = 60
 """Rows of a table."""
@@ -356,9 +356,7 @@ def _changes(digest: Digest) -> str:
 
 
 def _change(each: Change) -> tuple[Cell, ...]:
-    import time
-
-    when = time.strftime("%d %b %H:%M", time.gmtime(each.at)).lstrip("0")
+    when = format_utc(each.at, "%d %b %H:%M").lstrip("0")
     why = f"<br><small>{text(each.reason)}</small>" if each.reason else ""
     return (
         Cell(text(when)),

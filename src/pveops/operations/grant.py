@@ -9,7 +9,6 @@ needed there; entries on a pool add to what the pool's guests and storages have.
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from pveops.operations.grade import (
     operations_up_to,
 )
 from pveops.operations.operation import Operation, Privilege
+from pveops.units import format_utc
 
 _ROLE_PREFIX = "Ops"
 """PVE keeps names that begin with PVE, in any case, for itself."""
@@ -188,7 +188,7 @@ def _find_beyond(
 def write_script(grant: Grant, subject: Subject) -> tuple[str, ...]:
     """The commands for root on a node, with comments; nothing secret is in them."""
     user, token = shlex.quote(subject.user), shlex.quote(subject.token_id)
-    expiry = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(subject.expires))
+    expiry = format_utc(subject.expires, "%Y-%m-%d %H:%M UTC")
     lines = [
         f"# A token of tier {grant.grade} for pveops, for PVE {grant.release}. Read it, then run "
         "it as root on one node.",
@@ -218,7 +218,7 @@ def write_script(grant: Grant, subject: Subject) -> tuple[str, ...]:
 
 
 def _ending(subject: Subject) -> tuple[str, ...]:
-    day = time.strftime("%Y-%m-%d", time.gmtime(subject.expires))
+    day = format_utc(subject.expires, "%Y-%m-%d")
     return (
         "# The secret was shown once, by `user token add`. On the machine of pveops, this asks "
         "for it",

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from pveops.operations.findings import Finding
 from pveops.operations.guest_locks import STATES_AS_LOCKS, find_lock_task
 from pveops.operations.limits import LIMITS, Limits
 from pveops.sanitize import shell_word
-from pveops.units import DAY_S, format_bytes, format_percent
+from pveops.units import DAY_S, format_bytes, format_percent, format_utc
 
 if TYPE_CHECKING:
     from pveops.api.tasks import TaskStatus
@@ -217,7 +216,7 @@ def _check_tasks(health: Health) -> Iterator[Finding]:
             f"task/{task.upid.node}/{task.upid.type}/{task.upid.id}",
             f"{task.upid.type}{about} failed on {task.upid.node} "
             # An alert is told once and kept: an age in it would be true for a moment only.
-            f"at {time.strftime('%Y-%m-%dT%H:%MZ', time.gmtime(ended))}: "
+            f"at {format_utc(ended)}: "
             f"{task.exitstatus[:_MAX_TEXT]}",
             remedy=f"pve task log {task.upid}",
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -23,7 +22,7 @@ from pveops.operations.snapshot_checks import (
 )
 from pveops.operations.subject import headline_of, target_of
 from pveops.sanitize import shell_word
-from pveops.units import format_duration
+from pveops.units import format_duration, format_utc
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}")
 _RESERVED = frozenset({"current", "pending", "vzdump"})
@@ -65,7 +64,7 @@ def _chosen_name(facts: SnapshotFacts, params: dict[str, Scalar]) -> str:
     asked = params.get("snapname")
     if asked:
         return check_name(str(asked))
-    day = time.strftime("%Y%m%d", time.gmtime(facts.base.read_at))
+    day = format_utc(facts.base.read_at, "%Y%m%d")
     base = f"pre-change-{day}"
     taken = {snapshot.name for snapshot in facts.snapshots.all}
     return next(name for name in _numbered(base, len(taken) + 1) if name not in taken)

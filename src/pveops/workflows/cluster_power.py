@@ -18,6 +18,7 @@ from pveops.domain.guest import Guest
 from pveops.domain.node_power import NodePower, read_around, read_one_node
 from pveops.engine.course import Ending
 from pveops.engine.pool import run_bounded
+from pveops.errors import NotFoundError
 from pveops.operations.decision import Decision
 from pveops.operations.findings import Finding, blocks_among
 from pveops.operations.guest_checks import worst_first
@@ -73,6 +74,8 @@ Leg = Turn | Off | Noout | Missing | Resting
 def read_shutdown(client: Client, scene: Scene) -> Sequence[Leg]:
     """Three requests a running guest, about four a node."""
     inventory = scene.inventory
+    if not inventory.nodes:
+        raise NotFoundError("no node can be seen", hint="pve doctor: what the token may see")
     left = guests_left(inventory, words_of(scene, "leave"))
     off = set(inventory.nodes_not_online)
     running = [
@@ -101,7 +104,7 @@ def _read_nodes(client: Client, scene: Scene, left: frozenset[int]) -> Iterator[
     around = read_around(client, scene, names)
     if around.ceph is not None and around.ceph.status and not around.ceph.has_noout:
         yield Noout(is_on=True)
-    last = scene.local if scene.local in names else names[-1]
+    last = scene.local if scene.local in names else "".join(names[-1:])
     for node in scene.inventory.nodes:
         if not node.is_online:
             continue
