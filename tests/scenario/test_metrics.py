@@ -159,7 +159,7 @@ def test_a_textfile_is_replaced_at_once_and_for_all_to_read(tmp_path: Path) -> N
     assert wrong.code == 2
     assert f"--textfile {tmp_path}/pve.prom" in wrong.out
     nowhere = run_line(world, tmp_path, f"pve monitor export --textfile {tmp_path}/no/pve.prom")
-    assert nowhere.code == 7
+    assert nowhere.code == 2
 
 
 # -- over HTTP ---------------------------------------------------------------------

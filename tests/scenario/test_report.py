@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pveops.config.paths import find_paths
 from pveops.config.profiles import ConsentConfig, MonitorConfig
 from pveops.sim.membership import power_off_node, power_on_node
 from tests.commandline import Outcome, run_line
@@ -148,6 +149,18 @@ def test_old_backups_are_a_warning_and_the_profile_says_what_is_old(tmp_path: Pa
     run_line(world, tmp_path, "pve monitor run", monitor=MonitorConfig(backup_days=3))
     assert level(1) == ("warn", 86_400)
     assert level(3) == ("good", 3 * 86_400)
+
+
+def test_records_that_cannot_be_read_are_a_blind_spot(tmp_path: Path) -> None:
+    world = make_small_world(tmp_path)
+    run_line(world, tmp_path, "pve monitor run --all")
+    log = find_paths({"PVE_HOME": str(tmp_path), "HOME": str(tmp_path)}).audit_file
+    log.unlink(missing_ok=True)
+    log.mkdir(parents=True)
+    data = report(world, tmp_path, "--json").json["data"]
+    assert data["changes"] is None
+    assert data["level"] == "unknown"
+    assert any(each.startswith("changes through pve") for each in data["blind_spots"])
 
 
 def test_the_page_says_how_long_its_courses_are(tmp_path: Path) -> None:

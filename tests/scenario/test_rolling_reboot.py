@@ -17,7 +17,7 @@ from pveops.engine.change import Change, request_change
 from pveops.engine.outcome import Receipt
 from pveops.engine.request import Ask
 from pveops.errors import BusyError, PreflightError, PveopsError
-from pveops.operations.plan import Scalar
+from pveops.operations.plan import Scalar, decode_plan
 from pveops.sim.membership import power_off_node, power_on_node
 from pveops.sim.seeds.furniture import NEW_KERNEL
 from tests.fault.test_matrix import KilledError, kill_at
@@ -288,3 +288,13 @@ def test_killed_anywhere_it_is_resumed_and_no_node_reboots_twice(
     if receipt.status == "done":
         assert reboots(world) == ["pve3"]
     assert heir.session.audit.verify().is_whole
+
+
+def test_replication_that_cannot_be_seen_is_told_before_a_node_goes_down(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    world.cluster.faults.add("refuse", path="/cluster/replication", status=500, times=0)
+    change = request_change(
+        world.session, Ask("node.reboot", ("pve3",), params={"with_guests": True})
+    )
+    plan = decode_plan(world.session.store.get_plan(change.plan_id).json)
+    assert "replication.unknown" in {finding.code for finding in plan.findings}

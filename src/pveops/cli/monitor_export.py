@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from pveops.cli.answer import Answer, Written
 from pveops.cli.call import Call
 from pveops.cli.commands import Command
-from pveops.errors import ConfigError, UsageError
+from pveops.errors import UsageError
 
 if TYPE_CHECKING:
     from pveops.monitor.book import Book
@@ -57,6 +56,7 @@ def command(call: Call, textfile: Path | None, listen: str | None, least_s: floa
     A cluster that does not answer is `pve_up 0`, and its figures are left out, not repeated. Open
     alerts are those of the newest `pve monitor run`.
     """
+    from pveops.cli.outfile import write_file
     from pveops.monitor.book import Book
     from pveops.monitor.metrics import make_registry, read_sample, write_openmetrics, write_text
 
@@ -74,7 +74,7 @@ def command(call: Call, textfile: Path | None, listen: str | None, least_s: floa
     registry = make_registry(sample, book.read())
     if textfile is None:
         return Written(write_openmetrics(registry).decode(), sample.code)
-    _replace_file(textfile, write_text(registry))
+    write_file(textfile, write_text(registry))
     verdict = f"written: {textfile}"
     if sample.problem:
         verdict += f"; the cluster could not be read: {sample.problem}"
@@ -98,23 +98,3 @@ def _serve(call: Call, book: Book, listen: str, least_s: float) -> Written:
     print(f"metrics at {server.url}", file=call.stderr, flush=True)
     server.serve()
     return Written("", 0)
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    """At once, so that nobody reads half of it, and readable for the collector's account."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644
-        )
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise ConfigError(
-            f"{path} cannot be written: {error.strerror}", hint=f"look at `ls -ld {path.parent}`"
-        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -82,12 +81,11 @@ def check_free(path: Path, kind: FileKind, *, may_replace: bool) -> None:
 
 def write_file(path: Path, content: bytes) -> None:
     """Whole or not at all, in place of what is there. Raises UsageError."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    from pveops.config.paths import write_public_file
+
     try:
-        fresh.write_bytes(content)
-        fresh.replace(path)
+        write_public_file(path, content)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise UsageError(
-            f"{path} cannot be written: {error}", hint="--out in another folder"
+            f"{path} cannot be written: {error.strerror}", hint=f"look at `ls -ld {path.parent}`"
         ) from error

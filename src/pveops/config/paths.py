@@ -130,6 +130,20 @@ def write_private_file(path: Path, content: bytes) -> None:
     _place(path, content, lambda temporary: temporary.replace(path))
 
 
+def write_public_file(path: Path, content: bytes) -> None:
+    """As `write_private_file`, in a folder of others, and for everybody to read: mode 0644.
+
+    Nothing that somebody put into that folder is written through. Raises OSError.
+    """
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
+    try:
+        _write_new(temporary, content, 0o644)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def move_private_file(source: Path, path: Path) -> None:
     """Put one file in the place of another at once, on disk when this returns."""
     try:
@@ -174,9 +188,10 @@ def _place(path: Path, content: bytes, settle: Callable[[Path], object]) -> None
         temporary.unlink(missing_ok=True)
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def _write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+    with os.fdopen(os.open(path, flags, mode), "wb") as file:
+        os.fchmod(file.fileno(), mode)  # whatever the umask is
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

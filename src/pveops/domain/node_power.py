@@ -39,8 +39,8 @@ class ClusterAround(NamedTuple):
     ha: tuple[HaResource, ...] | None
     ceph: CephHealth | None
     busy: dict[str, tuple[str, ...] | None]
-    replicating: tuple[str, ...] = ()
-    """Replication jobs that copy now."""
+    replicating: tuple[str, ...] | None = ()
+    """Replication jobs that copy now; None: not all of them could be seen."""
     sees_all_guests: bool = True
     """False: there may be guests that the token cannot see."""
 
@@ -86,7 +86,7 @@ def read_around(client: Client, scene: Scene, nodes: Iterable[str]) -> ClusterAr
             for name in nodes
             if name not in inventory.nodes_not_online
         },
-        replicating=_read_replicating(client),
+        replicating=_read_replicating(client, inventory.nodes_not_online),
         sees_all_guests=_sees_all_guests(client),
     )
 
@@ -141,11 +141,14 @@ def _sees_all_guests(client: Client) -> bool:
     return permissions is not None and permissions.allows("/vms", "VM.Audit")
 
 
-def _read_replicating(client: Client) -> tuple[str, ...]:
+def _read_replicating(client: Client, gone: Iterable[str]) -> tuple[str, ...] | None:
+    """What a node that is gone would copy, it does not."""
     try:
-        return tuple(job.id for job in read_replication(client).jobs if job.is_running)
+        view = read_replication(client)
     except PveopsError:
-        return ()
+        return None
+    at_work = tuple(job.id for job in view.jobs if job.is_running)
+    return at_work if at_work or set(view.unseen) <= set(gone) else None
 
 
 def _read_ha(client: Client) -> tuple[HaResource, ...] | None:

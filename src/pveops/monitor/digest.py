@@ -199,7 +199,7 @@ def make_digest(
         changes=changes,
         refused=refused,
         others=_count_others(facts, {books.auth_id, *ours}),
-        blind=(*_tell_silence(books.page, facts.now), *blind, *_unread(facts)),
+        blind=(*_tell_silence(books.page, facts.now), *blind, *_unread(facts, changes)),
         frame=facts.frame,
     )
 
@@ -399,7 +399,7 @@ def _tell_silence(page: Page, now: int) -> Iterable[str]:
         yield f"the monitor has not looked for {format_duration(now - page.looked)}"
 
 
-def _unread(facts: Facts) -> Iterable[str]:
+def _unread(facts: Facts, changes: tuple[Change, ...] | None) -> Iterable[str]:
     missing = [node.name for node in facts.inventory.nodes if node.name not in facts.tasks]
     if missing:
         yield f"tasks of {_some(missing)}"
@@ -407,6 +407,8 @@ def _unread(facts: Facts) -> Iterable[str]:
         yield "backups could not be read"
     elif facts.backups.jobs is None:
         yield "backup jobs could not be read"
+    if changes is None:
+        yield "changes through pve: the records cannot be read from here"
 
 
 def _some(names: list[str], most: int = 6) -> str:

@@ -11,6 +11,7 @@ from pveops.sanitize import shell_word
 
 _TROUBLE = frozenset({"error", "fence", "recovery"})
 _MAX_NAMES = 12
+_REPLICATION = "pve replication status"
 
 
 def check_votes(votes: Votes, name: str) -> Iterator[Finding]:
@@ -147,14 +148,17 @@ def _check_busy(around: ClusterAround) -> Iterator[Finding]:
 
 def check_replication(around: ClusterAround) -> Iterator[Finding]:
     """Copies of disks that are being made."""
-    if around.replicating:
+    if around.replicating is None:
+        text = "whether replication is at work cannot be seen"
+        yield Finding("replication.unknown", "warn", "cluster", text, remedy=_REPLICATION)
+    elif around.replicating:
         yield Finding(
             "node.busy",
             "block",
             "cluster",
             f"replication is at work: {', '.join(around.replicating)}",
             evidence="/nodes/NODE/replication",
-            remedy="it takes minutes at most; look with `pve replication status`",
+            remedy=f"it takes minutes at most; look with `{_REPLICATION}`",
         )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pveops.config.paths import (
     find_paths,
     make_private_dir,
     write_private_file,
+    write_public_file,
 )
 from pveops.errors import ConfigError
 
@@ -78,3 +80,21 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
             make_private_dir(path)
     with pytest.raises(ConfigError):
         write_private_file(tmp_path / "a" / "file", b"")
+
+
+def test_a_file_for_all_is_written_through_no_link(tmp_path: Path) -> None:
+    other, path = tmp_path / "other", tmp_path / "page.html"
+    other.write_text("mine")
+    path.symlink_to(other)
+    (tmp_path / f".page.html.{os.getpid()}").symlink_to(other)
+    before = os.umask(0o077)
+    try:
+        write_public_file(path, b"page")
+    finally:
+        os.umask(before)
+    assert other.read_text() == "mine"
+    assert path.read_bytes() == b"page"
+    assert not path.is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    with pytest.raises(OSError, match="No such file"):
+        write_public_file(tmp_path / "nowhere" / "page.html", b"page")
