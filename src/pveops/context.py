@@ -69,7 +69,9 @@ def identify_actor(
 
     marked = any(environ.get(name) for name in _AGENT_MARKERS)
     kind: ActorKind = "person" if has_terminal and not marked else "agent"
-    if is_unattended or _SCHEDULED.search(environ.get("OPENCLAW_SESSION_KEY", "")):
+    is_subagent = environ.get("OPENCLAW_SUBAGENT_EXEC") == "1"
+    is_scheduled = _SCHEDULED.search(environ.get("OPENCLAW_SESSION_KEY", ""))
+    if is_unattended or is_subagent or is_scheduled:
         kind = "unattended"
     try:
         user = getpass.getuser()

@@ -41,6 +41,7 @@ def run_in(folder: Path, line: str, **environ: str) -> tuple[int, str]:
         "pve openclaw tell telegram 6666",
         "pve openclaw setup --channel telegram --target 6666 --apply",
         "pve monitor install --for openclaw --channel telegram --target 6666 --apply",
+        "pve monitor install --for systemd --apply",
     ],
 )
 def test_an_agents_shell_sets_nothing_up(line: str, mark: str, tmp_path: Path) -> None:

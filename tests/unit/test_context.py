@@ -36,3 +36,8 @@ def test_a_caller_is_named_by_what_it_is_and_the_way_it_came(
 def test_nobody_waits_for_a_turn_that_openclaw_began_itself(session: str, kind: str) -> None:
     environ = {"OPENCLAW_SHELL": "plugin", "OPENCLAW_SESSION_KEY": session}
     assert identify_actor(environ, has_terminal=False).kind == kind
+
+
+def test_nobody_waits_for_what_a_subagent_runs() -> None:
+    environ = {"OPENCLAW_SHELL": "exec", "OPENCLAW_SUBAGENT_EXEC": "1"}
+    assert identify_actor(environ, has_terminal=False).kind == "unattended"

@@ -11,7 +11,7 @@ from pveops.cli.answer import Answer, Lines
 from pveops.cli.call import Call
 from pveops.cli.cells import count_of
 from pveops.cli.commands import Command
-from pveops.errors import UsageError
+from pveops.errors import ConfigError, UsageError
 
 _MINUTE_S = 60
 _LONGEST_MIN = 60
@@ -153,10 +153,18 @@ def _systemd(call: Call, name: str, minutes: int, *, is_applied: bool) -> Answer
     if not is_applied:
         lines = [f"# {path}\n{text}" for path, text in units.items()]
         return Answer("two units", blocks=(Lines((*nobody, *lines)),), next=next_)
-    folder.mkdir(parents=True, exist_ok=True)
-    before = [path.read_text() if path.exists() else "" for path in units]
-    for path, text in units.items():
-        path.write_text(text)
+    from pveops.cli.openclaw import refuse_agents
+
+    refuse_agents(call, "gives itself a regular job")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        before = [path.read_text() if path.exists() else "" for path in units]
+        for path, text in units.items():
+            path.write_text(text)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written: {error.strerror}", hint=f"look at `ls -ld {base}`"
+        ) from error
     is_new = before != list(units.values())
     return Answer(
         f"{'written to' if is_new else 'they are already in'} {folder}; not begun yet",

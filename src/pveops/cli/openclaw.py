@@ -308,6 +308,11 @@ def tell(call: Call, channel: str, target: str) -> Answer:
     if (before.openclaw_channel, before.openclaw_target) == (channel, target):
         return Answer(f"already so: {name} tells {target} over {channel}")
     refuse_agents(call, "chooses where consent codes go")
+    if profile.broker_socket:
+        raise ConfigError(
+            f"codes of {name} go the broker's way",
+            hint="its owner sets that: docs/howto/broker.md",
+        )
     config = load_config(paths)
     if config is None or before.sender or before.apprise_file:
         raise ConfigError(

@@ -50,7 +50,12 @@ class Host:
                 f"OpenClaw's setting {path} cannot be read: {_problem_of(done)}",
                 hint="openclaw config validate",
             )
-        return json.loads(done.stdout)
+        try:
+            return json.loads(done.stdout)
+        except json.JSONDecodeError:
+            raise ConfigError(
+                f"OpenClaw told no JSON of its setting {path}", hint="openclaw config validate"
+            ) from None
 
     def _run(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         try:
