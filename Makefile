@@ -12,7 +12,7 @@ OPENCLAW := .cache/openclaw
 
 help:
 	@echo 'make demo   a tour on a simulated cluster'
-	@echo 'make test   every test but those of make openclaw'
+	@echo 'make test   every test but those of make openclaw, and of make browser without a Chromium'
 	@echo 'make browser  Chromium for the test that looks at the page (as root)'
 	@echo 'make check  format, lint, types, imports, sizes, tests'
 	@echo 'make openclaw  the tests inside a real OpenClaw, which is installed into .cache (node, npm)'

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import signal
 import ssl
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,18 @@ class Cluster:
         return [row for row in self.journal() if row.get("is_effective")]
 
 
+def patiently(
+    look: Callable[[], Any], process: subprocess.Popen[Any] | None = None, attempts: int = 3000
+) -> Any:
+    """What `look` finds, once it finds something; for a minute, and as long as a process lives."""
+    for _ in range(attempts):
+        if found := look():
+            return found
+        assert process is None or process.poll() is None, f"it ended with {process.returncode}"
+        select.select([], [], [], 0.02)
+    raise AssertionError("it never came")
+
+
 @contextlib.contextmanager
 def serving(folder: Path, *words: str) -> Iterator[Cluster]:
     """Serve a cluster, its ready file in `folder`; words: as `python -m pveops.sim` takes them."""
@@ -62,9 +75,7 @@ def serving(folder: Path, *words: str) -> Iterator[Cluster]:
     command = [sys.executable, "-m", "pveops.sim", "--ready-file", str(ready), *words]
     process = subprocess.Popen(command)
     try:
-        while not ready.exists():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                raise AssertionError(f"the cluster ended with {process.wait(0.05)}")
+        patiently(ready.exists, process)
         content = json.loads(ready.read_text())
         note_secret(
             content["token"]["secret"], content["reader"]["secret"], content["root_password"]

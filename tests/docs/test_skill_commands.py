@@ -21,6 +21,7 @@ from pveops.engine.request import Ask
 from pveops.operations.plan import Scalar
 from tests.commandline import run_line
 from tests.secrets_scan import leak_in, note_secret
+from tests.served import patiently
 from tests.world import World, make_world
 
 T = TypeVar("T")
@@ -242,9 +243,7 @@ class Shell:
         """The cluster of `pve demo serve`."""
         process = subprocess.Popen(shlex.split(line), env=self.environ, stdout=subprocess.DEVNULL)
         try:
-            while not file.exists():
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    raise AssertionError(f"the cluster ended with {process.wait(0.05)}")
+            patiently(file.exists, process)
             ready: dict[str, Any] = json.loads(file.read_text())
             note_secret(ready["token"]["secret"], ready["reader"]["secret"])
             yield ready

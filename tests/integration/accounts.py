@@ -5,7 +5,6 @@ It takes root to become them; they are numbers that nobody has.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.served import Cluster
+from tests.served import Cluster, patiently
 
 BROKER, CLIENT, STRANGER = 64_101, 64_102, 64_103
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="two accounts take root to become them")
@@ -230,9 +229,7 @@ def start_broker(accounts: Accounts) -> subprocess.Popen[bytes]:
         extra_groups=[],
         cwd="/",
     )
-    while not is_listening(accounts.socket):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            raise AssertionError(f"the broker ended with {process.wait(0.05)}")
+    patiently(lambda: is_listening(accounts.socket), process)
     return process
 
 

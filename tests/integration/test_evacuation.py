@@ -9,6 +9,7 @@ from collections import Counter
 
 from tests.integration.conftest import Home
 from tests.integration.test_processes import worker_of
+from tests.served import patiently
 
 WORDS = "pve node evacuate pve2 --leave gitlab --leave mail01 --allow-restart"
 MAX_CHARS = 3_500
@@ -44,8 +45,7 @@ def test_killed_with_moves_in_flight_it_is_picked_up_and_nobody_moves_twice(home
     assert "undo: per target, see the plan" in out
     sent = re.findall(r"code: (\S+)", home.inbox.read_text())
     process = home.start(f"pve-apply {plan[0]} --code {sent[-1]}")
-    while len(moves_of(home)) < 2:
-        assert process.poll() is None
+    patiently(lambda: len(moves_of(home)) >= 2, process)
     os.kill(worker_of(home), signal.SIGKILL)
     process.communicate(timeout=60)
     run = re.search(r"run_[0-9a-f]+", home.run("pve run list")[1])

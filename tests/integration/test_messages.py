@@ -6,10 +6,8 @@ import contextlib
 import json
 import os
 import re
-import select
 import signal
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import pytest
 import yaml
 
 from tests.integration.conftest import Home
+from tests.served import patiently
 
 FAST = "pve guest start windows-lab --reason wanted"
 SLOW = f"{FAST} --wait 0"
@@ -35,15 +34,6 @@ class Chat:
         if not self.file.exists():
             return []
         return [text.strip() for text in self.file.read_text().split("\0") if text.strip()]
-
-
-def patiently(look: Callable[[], Any], attempts: int = 1500) -> Any:
-    """What `look` finds, once it finds something; processes of others are waited for, bounded."""
-    for _ in range(attempts):
-        if found := look():
-            return found
-        select.select([], [], [], 0.02)
-    raise AssertionError("it never came")
 
 
 def run_of(home: Home) -> tuple[str, int, str]:

@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 
 from tests.integration.conftest import Home
+from tests.served import patiently
 
 
 def worker_of(home: Home) -> int:
@@ -80,8 +81,7 @@ def test_a_killed_apply_is_picked_up_and_sends_nothing_twice(home: Home) -> None
     plan, code = home.plan_a_stop()
     home.cluster.control("/faults", {"kind": "hang-after", "method": "POST", "path": "/stop$"})
     process = home.start(f"pve-apply {plan} --code {code}")
-    while not home.cluster.effects():
-        assert process.poll() is None
+    patiently(home.cluster.effects, process)
     os.kill(worker_of(home), signal.SIGKILL)
     process.communicate(timeout=60)
     _, out = home.run("pve run list")

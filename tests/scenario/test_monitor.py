@@ -149,3 +149,6 @@ def test_status_says_what_is_known_of_an_alert_and_what_seems_over(tmp_path: Pat
     states = {row["subject"]: row["state"] for row in rows}
     assert states["vm/132"] == "seems over"
     assert states["vm/120"] == ""
+    young = sum(row["state"] == "not told yet" for row in rows)
+    verdict = run_line(world, tmp_path, "pve monitor status").out.splitlines()[0]
+    assert (f", {young} not told yet" in verdict) == bool(young)

@@ -23,10 +23,10 @@ from tests.world import make_world
 ANNA = ConsentConfig(openclaw_channel="telegram", openclaw_target="1234")
 
 
-def run_in(folder: Path, line: str, **environ: str) -> tuple[int, str]:
+def run_in(folder: Path, line: str, broker: str = "", **environ: str) -> tuple[int, str]:
     """The line in a shell with these variables, of a profile that tells a person already."""
     home = {"PVE_HOME": str(folder), "HOME": str(folder), **environ}
-    profile = Profile((EndpointConfig("pve1:8006"),), trust="system", consent=ANNA)
+    profile = Profile((EndpointConfig("pve1:8006"),), trust="system", consent=ANNA, broker=broker)
     save_config(find_paths(home), Config("home", {"home": profile}))
     out = io.StringIO()
     call = call_of(make_world(folder), folder, line, stdout=out)
@@ -58,3 +58,25 @@ def test_an_owner_who_keeps_openclaws_state_elsewhere_is_no_agent(tmp_path: Path
     code, out = run_in(tmp_path, line, OPENCLAW_STATE_DIR=str(tmp_path))
     assert code == 0, out
     assert "codes and alerts of home go to 6666" in out
+
+
+def test_where_a_broker_sends_the_codes_nobody_else_says_whom_to(tmp_path: Path) -> None:
+    code, out = run_in(tmp_path, "pve openclaw tell telegram 6666", "/run/pve-broker/socket")
+    assert code == 7, out
+    assert "the broker's way" in out
+
+
+def test_the_plugins_key_is_no_matter_of_the_brokers(tmp_path: Path) -> None:
+    code, out = run_in(tmp_path, "pve plan approval-key --where", "/run/pve-broker/socket")
+    assert code == 7, out
+    assert "there is no approval key" in out
+    assert run_in(tmp_path, "pve plan approval-key", "/run/pve-broker/socket")[0] == 0
+
+
+def test_a_folder_for_units_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, out = run_in(
+        tmp_path, "pve monitor install --for systemd --apply", XDG_CONFIG_HOME=f"{tmp_path}/file"
+    )
+    assert code == 7, out
+    assert "cannot be written" in out

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pveops.broker.service import ACCOUNT, FOLDER, HOME, SOCKET, UNIT, system_unit, user_unit
 from pveops.errors import ConfigError, PveopsError
+
+if TYPE_CHECKING:
+    from pveops.broker.placing import Owner
 
 _REFUSED = 4
 _ANSWER_S = 3.0
@@ -129,14 +132,16 @@ def install(clients: tuple[str, ...], for_user: bool) -> int:
             "pve-broker install --user\n"
         )
         return _REFUSED
+    from pveops.broker.placing import write_once
     from pveops.broker.program import check_installable
+    from pveops.config.paths import write_public_file
 
     program = _program()
     settings = _settings_text(clients)
-    _make_account()
+    owner = _make_account()
     check_installable(program, ACCOUNT)
-    _write_once(FOLDER / "broker.yaml", settings, ACCOUNT)
-    _write(UNIT, system_unit(program))
+    write_once(FOLDER / "broker.yaml", settings, owner)
+    write_public_file(UNIT, system_unit(program).encode())
     click.echo(f"{ACCOUNT} has {FOLDER}; the unit is {UNIT}")
     _tell_the_rest(program)
     return 0
@@ -157,11 +162,14 @@ def _tell_the_rest(program: Path) -> None:
 
 
 def _install_for_user(clients: tuple[str, ...]) -> int:
+    from pveops.broker.placing import write_once
+    from pveops.config.paths import write_public_file
+
     home, path = _user_home(), _user_unit_file()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write_once(home / "broker.yaml", _settings_text(clients))
+    write_once(home / "broker.yaml", _settings_text(clients))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, _user_unit())
+    write_public_file(path, _user_unit().encode())
     click.echo(f"the broker's folder is {home}; the unit is {path}")
     click.echo("no boundary: whoever can use your account can read what the broker keeps")
     click.echo(f"next: PVE_HOME={home} pve init HOST")
@@ -170,20 +178,23 @@ def _install_for_user(clients: tuple[str, ...]) -> int:
     return 0
 
 
-def _make_account() -> None:
-    try:
-        import pwd
+def _make_account() -> Owner:
+    import pwd
 
+    from pveops.broker.placing import Owner, own_folder
+
+    try:
         pwd.getpwnam(ACCOUNT)
     except KeyError:
         subprocess.run(
             [_USERADD, "--system", "--home-dir", str(HOME), "--shell", _NO_SHELL, ACCOUNT],
             check=True,
         )
+    entry = pwd.getpwnam(ACCOUNT)
+    owner = Owner(entry.pw_uid, entry.pw_gid)
     for folder in (HOME, FOLDER):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
-        shutil.chown(folder, ACCOUNT, ACCOUNT)
+        own_folder(folder, owner)
+    return owner
 
 
 def _settings_text(clients: tuple[str, ...]) -> str:
@@ -193,19 +204,6 @@ def _settings_text(clients: tuple[str, ...]) -> str:
     if unknown:
         raise click.ClickException(f"there is no account {', '.join(unknown)}")
     return f"# Who may ask the broker, beside root.\nclients: [{', '.join(clients)}]\n"
-
-
-def _write_once(path: Path, text: str, owner: str = "") -> None:
-    """What is there already is the owner's."""
-    if not path.exists():
-        _write(path, text, 0o600)
-        if owner:
-            shutil.chown(path, owner, owner)
-
-
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    path.write_text(text, encoding="utf-8")
-    path.chmod(mode)
 
 
 def _folder() -> Path:

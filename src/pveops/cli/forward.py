@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _KEPT = frozenset({"plan", "run", "audit", "policy"})
 """Nouns whose things lie with the broker."""
+_OF_THE_CLIENT = ("plan", "approval-key")
+"""That of a plugin, which signs for profiles without a broker."""
 _WITH_VALUE = frozenset({"--profile", "--reason"})
 _FLAGS = frozenset({"--json", "--full", "--unattended", "--trace", "--look-only", "--no-code"})
 _CONNECT_S = 3.0
@@ -75,7 +77,7 @@ def belongs_to_broker(arguments: Sequence[str]) -> bool:
     if not arguments or arguments[0].startswith("-"):
         return False
     if arguments[0] in _KEPT:
-        return True
+        return tuple(arguments[:2]) != _OF_THE_CLIENT
     from pveops.operations.catalog import list_changes
 
     changes = {tuple(operation.command.split()) for operation in list_changes()}
@@ -147,7 +149,7 @@ def ask_broker(path: str, asked: Asked) -> Told:
         connection.close()
 
 
-_READS = frozenset(
+_BROKERS_OWN = frozenset(
     {
         *(f"plan.{verb}" for verb in ("list", "show", "cancel", "code", "challenge")),
         *(f"run.{verb}" for verb in ("list", "show", "explain", "wait", "resume", "close")),
@@ -156,6 +158,7 @@ _READS = frozenset(
         "apply",
     }
 )
+"""Beside changes of the cluster: what is about plans, runs, records and rules that it keeps."""
 
 
 def check_brokered(operation_id: str) -> None:
@@ -167,5 +170,5 @@ def check_brokered(operation_id: str) -> None:
 
     if operation_id == "storage.upload":
         raise UsageError(NO_FILES, hint="let a node fetch it: pve storage download --help")
-    if operation_id not in _READS | {operation.id for operation in list_changes()}:
+    if operation_id not in _BROKERS_OWN | {operation.id for operation in list_changes()}:
         raise UsageError(f"the broker does not carry out {operation_id}", hint="run it yourself")

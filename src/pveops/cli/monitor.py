@@ -162,10 +162,12 @@ def status(call: Call) -> Answer:
         facts["state"] = _state_of(alert)
         return {name: facts[name] for name in _FIELDS}
 
+    count = sum(not alert.is_active for alert in open_)
+    young = f", {count} not told yet" if count else ""
     seen = tuple(f"blind spot: {text}" for text in page.blind)
     quiet = tuple(_describe(each) for each in silences)
     return Answer(
-        f"{_verdict(page.alerts, None)}; {_looked(call, page)}",
+        f"{_verdict(page.alerts, None)}{young}; {_looked(call, page)}",
         blocks=(Listing(open_, item, _FIELDS, _COLUMNS), Lines((*quiet, *seen))),
         beside={"looked": page.looked, "blind_spots": list(page.blind)},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -237,21 +236,10 @@ def _take(call: Call, host: Host, step: Step, done: int, total: int) -> None:
 
 
 def _run_pve(call: Call, step: Step) -> None:
-    try:
-        ended = subprocess.run(
-            [call.program_file, *step.words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_STEP_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ConfigError(f"it took more than {_STEP_S} s", hint=step.command) from None
-    except OSError as error:
-        text = f"{call.program_file} cannot be run: {error.strerror}"
-        raise ConfigError(text, hint=step.command) from None
+    from pveops.config.programs import ask_program
+
+    words = (call.program_file, *step.words)
+    ended = ask_program(words, timeout_s=_STEP_S, hint=step.command)
     if ended.returncode != 0:
         raise ConfigError(f"{ended.stdout.strip()[:300]}", hint=step.command)
 

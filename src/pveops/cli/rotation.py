@@ -113,7 +113,6 @@ def _site(call: Call, name: str, profile: Profile, login: str) -> Site:
 
 
 def _tell(ended: Rotated, profile: str) -> Answer:
-
     if not ended.is_done:
         return Answer(
             f"undone: the profile {profile!r} goes on with {ended.old}; {ended.reason}",

@@ -218,7 +218,6 @@ def _again(profile_name: str) -> str:
 
 
 def _date(seconds: int) -> str:
-
     return format_utc(seconds, "%Y-%m-%d %H:%M UTC")
 
 

@@ -25,12 +25,13 @@ def text_of(row: Row, key: str, default: str = "") -> str:
 def int_of(row: Row, key: str, default: int = 0) -> int:
     """The member as a whole number of at most 64 bits, as all of PVE's are."""
     value = row.get(key)
+    if value in (None, "") or isinstance(value, list | dict):
+        return default
     try:
-        number = int(float(value) if not isinstance(value, int) else value) if value else 0
+        number = int(value) if isinstance(value, int) else int(float(value))
     except (TypeError, ValueError, OverflowError):
         return default
-    is_given = value not in (None, "") and not isinstance(value, list | dict)
-    return number if is_given and abs(number) < _TOO_LARGE else default
+    return number if abs(number) < _TOO_LARGE else default
 
 
 def float_of(row: Row, key: str, default: float = 0.0) -> float:

@@ -6,11 +6,15 @@ Facts about its commands and their JSON: OpenClaw 2026.9.6, run.
 from __future__ import annotations
 
 import json
-import subprocess
+import shutil
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pveops.config.programs import ask_program
 from pveops.errors import ConfigError
+
+if TYPE_CHECKING:
+    import subprocess
 
 _TIMEOUT_S = 120
 """Its command line takes seconds to start, and installs plugins."""
@@ -58,24 +62,13 @@ class Host:
             ) from None
 
     def _run(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        try:
-            return subprocess.run(
-                ["openclaw", *words],  # noqa: S607 - that of the caller's own PATH
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_TIMEOUT_S,
-                check=False,
-            )
-        except FileNotFoundError:
+        if shutil.which("openclaw") is None:
             raise ConfigError(
                 "OpenClaw is not installed here: there is no command `openclaw`",
                 hint="run this where the agent's account finds `openclaw`",
-            ) from None
-        except (OSError, subprocess.TimeoutExpired) as error:
-            why = "it takes too long" if isinstance(error, subprocess.TimeoutExpired) else error
-            raise ConfigError(f"OpenClaw cannot be asked: {why}", hint="openclaw doctor") from None
+            )
+        # That of the caller's own PATH.
+        return ask_program(["openclaw", *words], timeout_s=_TIMEOUT_S, hint="openclaw doctor")
 
 
 def _problem_of(done: subprocess.CompletedProcess[str]) -> str:

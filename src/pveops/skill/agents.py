@@ -10,14 +10,17 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pveops.config.programs import ask_program
 from pveops.errors import ConfigError
+
+if TYPE_CHECKING:
+    import subprocess
 
 _ASK_S = 40
 """OpenClaw takes some seconds to start; more on a busy machine."""
@@ -176,19 +179,4 @@ def _ask_json(words: list[str], environ: Mapping[str, str] | None = None) -> Any
 def _run(
     words: list[str], environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            words,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_ASK_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        why = "it takes too long" if isinstance(error, subprocess.TimeoutExpired) else str(error)
-        raise ConfigError(
-            f"{words[0]} cannot be asked: {why}", hint=f"{words[0]} --help"
-        ) from None
+    return ask_program(words, timeout_s=_ASK_S, hint=f"{words[0]} --help", environ=environ)

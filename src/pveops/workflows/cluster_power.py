@@ -104,7 +104,7 @@ def _read_nodes(client: Client, scene: Scene, left: frozenset[int]) -> Iterator[
     around = read_around(client, scene, names)
     if around.ceph is not None and around.ceph.status and not around.ceph.has_noout:
         yield Noout(is_on=True)
-    last = scene.local if scene.local in names else "".join(names[-1:])
+    last = scene.local if scene.local in names else (names[-1] if names else "")
     for node in scene.inventory.nodes:
         if not node.is_online:
             continue

@@ -30,7 +30,7 @@ from pveops.errors import (
 )
 
 STAND_IN = """
-import json, os, signal, sys, time
+import json, os, signal, sys
 verb, path, *options = sys.argv[1:]
 with open(os.path.join(os.path.dirname(__file__), "calls"), "a") as calls:
     calls.write(json.dumps(sys.argv[1:]) + chr(10))
@@ -71,7 +71,7 @@ elif path == "/nodes/pve2/qemu":
 elif path == "/killed":
     os.kill(os.getpid(), signal.SIGKILL)
 elif path == "/slow":
-    time.sleep(30)
+    signal.pause()
 elif path == "/babble":
     print("perl: warning: Setting locale failed.")
 else:

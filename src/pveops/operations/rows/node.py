@@ -8,7 +8,7 @@ from pveops.operations.rows.common import SEE_CLUSTER, SEE_NODES, SET_NOOUT, rea
 _CONSENTED_S = 7200
 
 
-def _power(verb: str, summary: str, does: str, leaves_all: bool) -> Operation:
+def _power(verb: str, summary: str, does: str, *, leaves_all: bool = False) -> Operation:
     return Operation(
         f"node.{verb}",
         summary,
@@ -35,6 +35,6 @@ ROWS: tuple[Operation, ...] = (
         targets=Targets.ONE,
         privileges=SEE_NODES,
     ),
-    _power("reboot", "reboot a node, and see that it comes back whole", "reboot", True),
-    _power("shutdown", "switch a node off in good order", "switch off", False),
+    _power("reboot", "reboot a node, and see that it comes back whole", "reboot", leaves_all=True),
+    _power("shutdown", "switch a node off in good order", "switch off"),
 )
